@@ -1,0 +1,65 @@
+"""The one road: a Message goes in, a Decision comes out, and the log knows both.
+
+Frontends know this class and nothing behind it. The contract for those who call it:
+
+- `scan` never raises and always answers within the configured deadline; a failure is a Decision with a `Failure`.
+- After acting on the decision the frontend calls `settle` once with what became of the message. A decision whose
+  frontend died in between stays `pending` in the log, which is what an admin should see.
+- Neither takes custody: until the frontend has handed the bytes on, they are the sender's.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from spamfilter.message import Message
+from spamfilter.policy import Policy, decide
+from spamfilter.verdict import Decision, Disposition, Failure, FailureKind, Score
+
+
+class Engine(Protocol):
+    """Classifies messages somewhere else than on the event loop."""
+
+    async def score(self, message: Message) -> Score | Failure:
+        """A score or a failure within the deadline. Never raises, except CancelledError."""
+        ...
+
+
+class DecisionLog(Protocol):
+    """Remembers decisions. Neither call blocks or raises."""
+
+    def record(self, message: Message, decision: Decision) -> None:
+        """Note a fresh decision, with disposition `pending`."""
+        ...
+
+    def settle(self, decision: Decision, disposition: Disposition, detail: str = "") -> None:
+        """Note what finally became of the message."""
+        ...
+
+
+class Scanner:
+    """Scores a message, applies the policy, logs the decision."""
+
+    def __init__(self, engine: Engine, policy: Policy, log: DecisionLog, *, max_message_bytes: int) -> None:
+        self._engine = engine
+        self._policy = policy
+        self._log = log
+        self._max_message_bytes = max_message_bytes
+
+    async def scan(self, message: Message) -> Decision:
+        """The decision for one message; see the contract above."""
+        outcome: Score | Failure
+        if len(message.raw) > self._max_message_bytes:
+            outcome = Failure(FailureKind.TOO_LARGE, f"{len(message.raw)} bytes, limit {self._max_message_bytes}")
+        else:
+            try:
+                outcome = await self._engine.score(message)
+            except Exception as error:  # the contract: a broken engine is a failure value, never an exception
+                outcome = Failure(FailureKind.ENGINE_DOWN, f"{type(error).__name__}: {error}"[:200])
+        decision = decide(message.id, outcome, self._policy)
+        self._log.record(message, decision)
+        return decision
+
+    def settle(self, decision: Decision, disposition: Disposition, detail: str = "") -> None:
+        """What became of the message in the end."""
+        self._log.settle(decision, disposition, detail)
