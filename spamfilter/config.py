@@ -185,7 +185,7 @@ def load(path: Path | None = None, *, environ: Mapping[str, str] | None = None, 
     for name, text in sorted((os.environ if environ is None else environ).items()):
         if name.startswith(ENV_PREFIX):
             keys = name[len(ENV_PREFIX) :].lower().split("__")
-            merged = _merge(merged, _nest(keys, _yaml_value(text, name)), name)
+            merged = _merge(merged, _nest(keys, _yaml_value(text)), name)
     for name, value in overrides.items():
         merged = _merge(merged, _nest(name.split("__"), value), f"--{name.replace('__', '.')}")
     try:
@@ -210,11 +210,11 @@ def _read(path: Path) -> dict[str, Any]:
     return loaded
 
 
-def _yaml_value(text: str, where: str) -> object:
+def _yaml_value(text: str) -> object:
     try:
         return yaml.safe_load(text) if text else ""
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{where}: not a valid value: {error}") from None
+    except yaml.YAMLError:
+        return text  # `[::1]:10025` is no YAML, and a fine address
 
 
 def _nest(keys: list[str], value: object) -> dict[str, Any]:

