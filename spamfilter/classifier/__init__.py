@@ -1,4 +1,4 @@
-"""The model in service: opens a bundle and scores messages with it. Runs inside engine workers, never on the event loop."""
+"""The model in service: opens a bundle and scores messages with it. Runs in engine workers, never on the event loop."""
 
 from __future__ import annotations
 
