@@ -1,0 +1,1 @@
+"""Corpora to labelled and unlabelled text."""

@@ -1,0 +1,145 @@
+"""The network: a GPT-2 shaped transformer in one file, with a next-token head and a two-class head.
+
+Layout as GPT-2's (Radford et al. 2019): learned positions, LayerNorm before each sublayer, GELU (tanh), weights of the
+vocabulary head tied to the embedding, so that public checkpoints of that layout fit. Shapes: B messages, T tokens,
+C channels, nh heads, hs = C / nh, V vocabulary.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+@dataclass(frozen=True, slots=True)
+class GPTConfig:
+    """Sizes. `context` is the most tokens that are read at once."""
+
+    vocab_size: int = 8192
+    context: int = 256
+    layers: int = 4
+    heads: int = 4
+    channels: int = 256
+    dropout: float = 0.0
+    classes: int = 2
+
+    def __post_init__(self) -> None:
+        if self.channels % self.heads:
+            raise ValueError(f"channels ({self.channels}) must be a multiple of heads ({self.heads})")
+
+
+class Attention(nn.Module):
+    """Causal self-attention over all earlier tokens."""
+
+    def __init__(self, config: GPTConfig) -> None:
+        super().__init__()
+        self.heads, self.dropout = config.heads, config.dropout
+        self.qkv = nn.Linear(config.channels, 3 * config.channels)
+        self.out = nn.Linear(config.channels, config.channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        B, T, C = x.shape
+        q, k, v = (part.view(B, T, self.heads, C // self.heads).transpose(1, 2) for part in self.qkv(x).split(C, 2))
+        y = F.scaled_dot_product_attention(  # (B, nh, T, hs)
+            q, k, v, is_causal=True, dropout_p=self.dropout if self.training else 0.0
+        )
+        return self.out(y.transpose(1, 2).reshape(B, T, C))
+
+
+class Block(nn.Module):
+    """Attention, then a feed-forward network four times as wide, each added to what came in."""
+
+    def __init__(self, config: GPTConfig) -> None:
+        super().__init__()
+        self.norm1 = nn.LayerNorm(config.channels)
+        self.attention = Attention(config)
+        self.norm2 = nn.LayerNorm(config.channels)
+        self.up = nn.Linear(config.channels, 4 * config.channels)
+        self.down = nn.Linear(4 * config.channels, config.channels)
+        self.drop = nn.Dropout(config.dropout)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x + self.drop(self.attention(self.norm1(x)))
+        return x + self.drop(self.down(F.gelu(self.up(self.norm2(x)), approximate="tanh")))
+
+
+class GPT(nn.Module):
+    """The body with both heads. `hidden` is shared; `next_token_loss` pretrains, `classify` judges."""
+
+    def __init__(self, config: GPTConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.tokens = nn.Embedding(config.vocab_size, config.channels)
+        self.positions = nn.Embedding(config.context, config.channels)
+        self.drop = nn.Dropout(config.dropout)
+        self.blocks = nn.ModuleList(Block(config) for _ in range(config.layers))
+        self.norm = nn.LayerNorm(config.channels)
+        self.classifier = nn.Linear(config.channels, config.classes)
+        self.apply(self._initialise)
+        for name, parameter in self.named_parameters():
+            if name.endswith(("out.weight", "down.weight")):  # GPT-2: residual paths scaled by depth
+                nn.init.normal_(parameter, std=0.02 / math.sqrt(2 * config.layers))
+
+    @staticmethod
+    def _initialise(module: nn.Module) -> None:
+        if isinstance(module, (nn.Linear, nn.Embedding)):
+            nn.init.normal_(module.weight, std=0.02)
+        if isinstance(module, nn.Linear) and module.bias is not None:
+            nn.init.zeros_(module.bias)
+
+    def hidden(self, ids: Tensor) -> Tensor:
+        """(B, T) token ids -> (B, T, C) final, normalised states. T must not exceed the context."""
+        x = self.tokens(ids) + self.positions.weight[: ids.shape[1]]
+        x = self.drop(x)
+        for block in self.blocks:
+            x = block(x)
+        return self.norm(x)
+
+    def logits(self, ids: Tensor) -> Tensor:
+        """(B, T) -> (B, T, V) next-token logits."""
+        return F.linear(self.hidden(ids), self.tokens.weight)
+
+    def next_token_loss(self, ids: Tensor, targets: Tensor, *, chunk: int = 4096, ignore: int = -100) -> Tensor:
+        """Mean cross-entropy over targets that are not `ignore`.
+
+        The vocabulary product is made `chunk` tokens at a time, so that (B*T, V) never stands in memory at once.
+        """
+        states = self.hidden(ids).reshape(-1, self.config.channels)
+        flat = targets.reshape(-1)
+        keep = flat != ignore
+        states, flat = states[keep], flat[keep]
+        total = states.new_zeros((), dtype=torch.float32)
+        for part, wanted in zip(states.split(chunk), flat.split(chunk), strict=True):
+            total = total + F.cross_entropy(F.linear(part, self.tokens.weight).float(), wanted, reduction="sum")
+        return total / max(len(flat), 1)
+
+    def pooled(self, ids: Tensor, lengths: Tensor) -> Tensor:
+        """(B, T) padded on the right, (B,) lengths -> (B, C): the state of each message's last real token.
+
+        Attention is causal, so what stands after that token cannot reach it: the verdict does not depend on padding.
+        """
+        states = self.hidden(ids)
+        return states[torch.arange(len(ids), device=ids.device), lengths - 1]
+
+    def classify(self, ids: Tensor, lengths: Tensor) -> Tensor:
+        """(B, T), (B,) -> (B, 2) logits for ham and spam."""
+        return self.classifier(self.pooled(ids, lengths))
+
+    @torch.no_grad()
+    def generate(self, ids: Tensor, count: int, *, temperature: float = 0.8, top_k: int = 40) -> Tensor:
+        """Continue (1, T) ids by `count` sampled tokens."""
+        self.eval()
+        for _ in range(count):
+            logits = F.linear(self.hidden(ids[:, -self.config.context :])[:, -1], self.tokens.weight)
+            best, places = torch.topk(logits / temperature, min(top_k, logits.shape[-1]))
+            ids = torch.cat([ids, places.gather(1, torch.multinomial(best.softmax(-1), 1))], 1)
+        return ids
+
+
+def parameter_count(model: nn.Module, *, trained_only: bool = False) -> int:
+    """Number of parameters, or of those that are trained."""
+    return sum(p.numel() for p in model.parameters() if p.requires_grad or not trained_only)
