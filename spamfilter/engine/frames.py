@@ -1,0 +1,145 @@
+"""What goes through the pipes between the daemon and its workers: a small JSON header and raw bytes, never a pickle.
+
+A frame is two lengths (unsigned 32 bit, network order), the header as ASCII JSON, then the body. The daemon sends
+message frames and gets one `ready` (or `failed`) frame at the start and one answer frame for each message.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Mapping
+from typing import Any, BinaryIO, NamedTuple
+
+from spamfilter.message import Envelope, Kind, Message, Peer
+from spamfilter.verdict import Failure, FailureKind, Score
+
+_LENGTHS = struct.Struct("!II")
+MAX_HEADER = 16 * 1024 * 1024
+MAX_BODY = 1024 * 1024 * 1024
+
+
+class FrameError(Exception):
+    """The bytes are no frame, or not one that is expected here: the other end is broken."""
+
+
+class Frame(NamedTuple):
+    """One unit on the pipe."""
+
+    header: dict[str, Any]
+    body: bytes = b""
+
+
+def encode(header: Mapping[str, Any], body: bytes = b"") -> bytes:
+    """A frame as bytes."""
+    head = json.dumps(header, separators=(",", ":")).encode("ascii")
+    return b"".join((_LENGTHS.pack(len(head), len(body)), head, body))
+
+
+class Decoder:
+    """Cuts a stream that arrives in pieces of any size into frames."""
+
+    def __init__(self) -> None:
+        self._buffer = bytearray()
+
+    def feed(self, data: bytes) -> list[Frame]:
+        """The frames that `data` completes. Raises FrameError; what follows a broken frame is lost."""
+        self._buffer += data
+        complete, start = [], 0
+        while len(self._buffer) - start >= _LENGTHS.size:
+            head_size, body_size = _sizes(self._buffer[start : start + _LENGTHS.size])
+            head_at = start + _LENGTHS.size
+            body_at = head_at + head_size
+            end = body_at + body_size
+            if len(self._buffer) < end:
+                break
+            complete.append(Frame(_header(self._buffer[head_at:body_at]), bytes(self._buffer[body_at:end])))
+            start = end
+        del self._buffer[:start]
+        return complete
+
+
+def read(stream: BinaryIO) -> Frame | None:
+    """The next frame of a blocking, buffered stream; None at its end. Raises FrameError when cut off within a frame."""
+    lengths = stream.read(_LENGTHS.size)
+    if not lengths:
+        return None
+    head_size, body_size = _sizes(lengths)
+    head, body = stream.read(head_size), stream.read(body_size)
+    if len(head) < head_size or len(body) < body_size:
+        raise FrameError("the stream ends within a frame")
+    return Frame(_header(head), body)
+
+
+def _sizes(lengths: bytes | bytearray) -> tuple[int, int]:
+    if len(lengths) < _LENGTHS.size:
+        raise FrameError("the stream ends within a frame")
+    head_size, body_size = _LENGTHS.unpack(lengths)
+    if head_size > MAX_HEADER or body_size > MAX_BODY:
+        raise FrameError(f"not a frame: header of {head_size} bytes, body of {body_size}")
+    return head_size, body_size
+
+
+def _header(data: bytes | bytearray) -> dict[str, Any]:
+    try:
+        header = json.loads(data)
+    except ValueError as error:
+        raise FrameError(f"header is not JSON: {error}") from None
+    if not isinstance(header, dict):
+        raise FrameError("header is not a JSON object")
+    return header
+
+
+def encode_message(number: int, message: Message, *, last: bool) -> bytes:
+    """A message for a worker. `number` comes back in the answer; `last` closes the batch."""
+    envelope = message.envelope
+    peer = envelope.peer
+    header = {
+        "n": number,
+        "last": last,
+        "id": message.id,
+        "channel": message.channel,
+        "kind": message.kind.value,
+        "from": envelope.mail_from,
+        "to": envelope.rcpt_tos,
+        "peer": (peer.address, peer.port, peer.name) if peer else None,
+    }
+    return encode(header, message.raw)
+
+
+def decode_message(frame: Frame) -> tuple[int, Message, bool]:
+    """(number, message, last of its batch). Raises FrameError."""
+    header = frame.header
+    try:
+        peer = Peer(*header["peer"]) if header["peer"] else None
+        envelope = Envelope(header["from"], tuple(header["to"]), peer)
+        message = Message(frame.body, header["channel"], envelope, Kind(header["kind"]), header["id"])
+        return header["n"], message, header["last"]
+    except (KeyError, TypeError, ValueError) as error:
+        raise FrameError(f"not a message: {error!r}") from None
+
+
+def encode_answer(number: int, outcome: Score | Failure) -> bytes:
+    """A worker's answer to message `number`."""
+    if isinstance(outcome, Failure):
+        return encode({"n": number, "failure": outcome.kind.value, "detail": outcome.detail})
+    return encode(
+        {
+            "n": number,
+            "probability": float(outcome.probability),  # float(): linear stages like to return numpy's
+            "stages": {name: float(value) for name, value in outcome.stages.items()},
+            "model": outcome.model_id,
+            "timings": {name: float(value) for name, value in outcome.timings.items()},
+        }
+    )
+
+
+def decode_answer(frame: Frame) -> tuple[int, Score | Failure]:
+    """(number, outcome). Raises FrameError."""
+    header = frame.header
+    try:
+        if "failure" in header:
+            return header["n"], Failure(FailureKind(header["failure"]), header["detail"])
+        return header["n"], Score(header["probability"], header["stages"], header["model"], header["timings"])
+    except (KeyError, ValueError) as error:
+        raise FrameError(f"not an answer: {error!r}") from None

@@ -1,0 +1,358 @@
+"""The engine: messages go to worker processes in greedy batches and come back scored, failed or timed out.
+
+The road is start -> score -> dispatch -> answer -> stop. Everything below `stop` is what happens when it goes wrong:
+
+- A caller is answered at its deadline, whatever the worker does.
+- A worker that takes too long is killed and replaced. Too long is a quarter of the deadline while others depend on it
+  (its batch, other suspects), and until the message's deadline when it is alone.
+- What a dead worker had not answered is tried once more, each message alone; what takes a second worker down fails.
+- Workers that die one after the other without an answer in between are the engine's fault, not the messages'.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import structlog
+
+from spamfilter.config import MIB, EngineSettings
+from spamfilter.engine.batcher import Batcher, Pending
+from spamfilter.engine.process import DEFAULT_FACTORY, Launch, WorkerError, WorkerProcess
+from spamfilter.message import Message
+from spamfilter.verdict import Failure, FailureKind, Score
+
+log = structlog.get_logger(__name__)
+
+DEFAULT_MEMORY_MIB = 2048
+_FIRST_DELAY_S, _LONGEST_DELAY_S = 0.1, 10.0
+_STARTS_FAILED = 2  # this many in a row, and nobody is asked to wait for the next
+_BARREN_DEATHS = 6  # this many in a row without an answer: three messages, two workers each
+
+
+class EngineError(Exception):
+    """The engine cannot start; says why, for people."""
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerStats:
+    """One ready worker."""
+
+    pid: int
+    model_id: str
+    rss_mib: float
+    load_s: float
+    answered: int
+    holding: int
+
+
+@dataclass(frozen=True, slots=True)
+class EngineStats:
+    """What the engine has done and what waits. `failures` counts every failure that a caller was given, by kind."""
+
+    processed: int
+    failures: Mapping[FailureKind, int]
+    restarts: int
+    recycled: int
+    queue_messages: int
+    queue_bytes: int
+    workers: tuple[WorkerStats, ...]
+
+
+class EnginePool:
+    """Implements `scanner.Engine` with `settings.workers` processes. Use `start` and `stop`, or `async with`."""
+
+    def __init__(
+        self,
+        settings: EngineSettings,
+        bundle: Path,
+        *,
+        factory: str = DEFAULT_FACTORY,
+        memory_limit_mib: int = DEFAULT_MEMORY_MIB,
+        start_timeout_s: float = 60.0,
+    ) -> None:
+        """`factory` names a `module:function(bundle) -> Classifier`; `memory_limit_mib` bounds a worker's own data."""
+        self._settings = settings
+        self._launch = Launch(
+            bundle=bundle, factory=factory, memory_mib=memory_limit_mib, start_timeout_s=start_timeout_s
+        )
+        self._patience_s = settings.deadline_s / 4
+        self._queue = Batcher(
+            batch=settings.batch, max_messages=settings.queue_messages, max_bytes=settings.queue_mib * MIB
+        )
+        self._processes: set[WorkerProcess] = set()  # every one that became ready and has not ended
+        self._workers: set[WorkerProcess] = set()  # those of them in service
+        self._idle: list[WorkerProcess] = []
+        self._limits: dict[WorkerProcess, asyncio.TimerHandle] = {}
+        self._staffing: list[asyncio.Task[None]] = []
+        self._open: set[Pending] = set()
+        self._settled = asyncio.Event()  # nobody waits for an answer
+        self._settled.set()
+        self._accepting = False
+        self._starts_failed = 0
+        self._barren_deaths = 0
+        self._processed = 0
+        self._failures: Counter[FailureKind] = Counter()
+        self._restarts = 0
+        self._recycled = 0
+
+    async def start(self) -> None:
+        """Start all workers and wait until they are ready. Raises EngineError; leaves nothing behind."""
+        first = [asyncio.create_task(self._hire()) for _ in range(self._settings.workers)]
+        try:
+            await asyncio.gather(*first)
+        except BaseException as error:
+            await self._disband(first)
+            if isinstance(error, WorkerError):
+                raise EngineError(f"the engine cannot start with {self._launch.bundle}: {error}") from None
+            raise
+        self._accepting = True
+        for hired in first:
+            self._employ(hired.result())
+            self._staffing.append(asyncio.create_task(self._keep_staffed(hired.result())))
+
+    async def score(self, message: Message) -> Score | Failure:
+        """A score or a failure, at the latest `deadline_s` from now. Never raises, except CancelledError."""
+        if not self._accepting or self._is_down():
+            return self._count(Failure(FailureKind.ENGINE_DOWN, self._why_down()))
+        loop = asyncio.get_running_loop()
+        pending = Pending(message, loop.create_future(), loop.time() + self._settings.deadline_s)
+        if not self._queue.offer(pending):
+            return self._count(Failure(FailureKind.OVERLOAD, f"{len(self._queue)} messages wait for a worker"))
+        self._open.add(pending)
+        self._settled.clear()
+        alarm = loop.call_at(pending.deadline, self._expire, pending)
+        self._dispatch()
+        try:
+            return self._count(await pending.outcome)
+        finally:
+            alarm.cancel()
+            self._queue.discard(pending)
+            self._open.discard(pending)
+            if not self._open:
+                self._settled.set()
+
+    def _dispatch(self) -> None:
+        """Give what waits to whoever is free."""
+        while self._idle and len(self._queue):
+            worker = self._idle.pop()
+            batch = self._queue.take()
+            loop = asyncio.get_running_loop()
+            limit = loop.time() + self._patience_s
+            if len(batch) == 1 and not self._queue.suspects:
+                limit = max(limit, batch[0].deadline)
+            self._limits[worker] = loop.call_at(limit, self._overdue, worker)
+            worker.send(batch)
+
+    def _answered(self, worker: WorkerProcess, pending: Pending, outcome: Score | Failure) -> None:
+        """A worker has answered one message; with the last of its batch it is free."""
+        self._barren_deaths = 0
+        pending.answer(outcome)
+        if not worker.holding:
+            self._lift_limit(worker)
+            if worker.answered >= self._settings.recycle_after:
+                worker.leaving.set()
+            self._release(worker)
+
+    async def stop(self, grace_s: float = 10.0) -> None:
+        """Take nothing new, answer what was accepted within `grace_s`, fail the rest, end every worker. Idempotent."""
+        self._accepting = False
+        try:
+            async with asyncio.timeout(grace_s):
+                await self._settled.wait()
+        except TimeoutError:
+            log.warning("engine.stopped_with_work_left", messages=len(self._open))
+        for pending in [*self._open]:
+            pending.answer(Failure(FailureKind.ENGINE_DOWN, "the engine was stopped"))
+        self._queue.drain()
+        await self._disband(self._staffing)
+        self._staffing.clear()
+
+    @property
+    def stats(self) -> EngineStats:
+        """A snapshot for metrics and for people."""
+        workers = tuple(
+            WorkerStats(w.pid, w.model_id, w.rss_mib, w.load_s, w.answered, len(w.holding)) for w in self._workers
+        )
+        return EngineStats(
+            processed=self._processed,
+            failures=dict(self._failures),
+            restarts=self._restarts,
+            recycled=self._recycled,
+            queue_messages=len(self._queue),
+            queue_bytes=self._queue.bytes,
+            workers=workers,
+        )
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.stop()
+
+    def _expire(self, pending: Pending) -> None:
+        """The deadline is here: the caller is answered now, whatever the worker does."""
+        where = "in the queue" if pending in self._queue else "in a worker"
+        pending.answer(Failure(FailureKind.TIMEOUT, f"no verdict within {self._settings.deadline_s:g} s ({where})"))
+        self._queue.discard(pending)
+
+    def _overdue(self, worker: WorkerProcess) -> None:
+        """A worker has held its batch for too long: it hangs."""
+        log.warning("engine.worker_hangs", pid=worker.pid, holding=len(worker.holding))
+        worker.hung = True
+        self._suspend(worker)
+        worker.kill()
+
+    def _gone(self, worker: WorkerProcess) -> None:
+        """A worker has ended; what it had not answered is tried again, or fails for good."""
+        if worker not in self._processes or worker.dismissed:
+            self._processes.discard(worker)
+            return
+        self._processes.discard(worker)
+        self._suspend(worker)
+        self._lift_limit(worker)
+        self._barren_deaths += 1
+        log.warning(
+            "engine.worker_gone",
+            pid=worker.pid,
+            how=worker.ending(),
+            holding=len(worker.holding),
+            report=worker.crash_report(),
+        )
+        for pending in worker.holding.values():
+            pending.lost += 1
+            if pending.outcome.done():
+                continue
+            if pending.lost > 1:
+                pending.answer(self._fatal(worker))
+            else:
+                self._queue.put_back(pending)
+        worker.holding.clear()
+        self._give_up_if_down()
+        self._dispatch()
+
+    def _fatal(self, worker: WorkerProcess) -> Failure:
+        if worker.hung:
+            return Failure(FailureKind.TIMEOUT, "hung two workers")
+        if self._barren_deaths >= _BARREN_DEATHS:
+            return Failure(FailureKind.ENGINE_DOWN, f"workers keep dying ({worker.ending()})")
+        return Failure(FailureKind.UNPARSABLE, f"crashed two workers ({worker.ending()})")
+
+    async def _keep_staffed(self, worker: WorkerProcess) -> None:
+        """Hold one place: when its worker dies, or is worn out, hire another and let it take over."""
+        while True:
+            await worker.leaving.wait()
+            successor = await self._hire_until_ready()
+            if worker.gone.is_set():
+                self._restarts += 1
+            else:
+                self._recycled += 1
+                worker.retiring = True
+                self._suspend(worker)
+                if not worker.holding:
+                    self._dismiss(worker)
+            self._employ(successor)
+            worker = successor
+
+    async def _hire_until_ready(self) -> WorkerProcess:
+        while True:
+            await asyncio.sleep(self._delay_s())
+            try:
+                worker = await self._hire()
+            except Exception as error:  # whatever the reason, the place must be filled
+                self._starts_failed += 1
+                why = str(error) if isinstance(error, WorkerError) else repr(error)
+                log.error("engine.worker_not_ready", failed_in_a_row=self._starts_failed, error=why)
+                self._give_up_if_down()
+            else:
+                self._starts_failed = 0
+                return worker
+
+    async def _hire(self) -> WorkerProcess:
+        worker = await WorkerProcess.start(self._launch, self._answered, self._gone)
+        if worker.gone.is_set():
+            raise WorkerError(f"{worker.ending()} as soon as it was ready")
+        self._processes.add(worker)
+        log.info(
+            "engine.worker_ready",
+            pid=worker.pid,
+            model=worker.model_id,
+            load_s=round(worker.load_s, 2),
+            rss_mib=round(worker.rss_mib),
+        )
+        return worker
+
+    def _employ(self, worker: WorkerProcess) -> None:
+        """Take a fresh worker into service."""
+        if worker.gone.is_set():  # just died; `_keep_staffed` will notice
+            return
+        self._workers.add(worker)
+        self._release(worker)
+
+    def _release(self, worker: WorkerProcess) -> None:
+        """The worker has nothing to do."""
+        if worker.retiring:
+            self._dismiss(worker)
+        elif worker in self._workers:
+            self._idle.append(worker)
+            self._dispatch()
+
+    def _suspend(self, worker: WorkerProcess) -> None:
+        """Give the worker no more work."""
+        self._workers.discard(worker)
+        if worker in self._idle:
+            self._idle.remove(worker)
+
+    def _lift_limit(self, worker: WorkerProcess) -> None:
+        if limit := self._limits.pop(worker, None):
+            limit.cancel()
+
+    def _dismiss(self, worker: WorkerProcess) -> None:
+        """End a worker that is not needed any more."""
+        worker.dismissed = True
+        self._suspend(worker)
+        self._lift_limit(worker)
+        worker.kill()
+
+    async def _disband(self, tasks: Iterable[asyncio.Task[Any]]) -> None:
+        """Cancel the tasks that hire, then end every process."""
+        for task in tasks:
+            if not task.cancelling():  # a second cancellation would cut short how it ends its process
+                task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        leaving = [*self._processes]
+        for worker in leaving:
+            self._dismiss(worker)
+        await asyncio.gather(*(worker.gone.wait() for worker in leaving))
+
+    def _delay_s(self) -> float:
+        """Seconds before the next start: none after a single crash, doubling when it becomes a habit."""
+        habit = self._starts_failed or self._barren_deaths - _BARREN_DEATHS + 1
+        return min(_FIRST_DELAY_S * 2.0 ** min(habit - 1, 16), _LONGEST_DELAY_S) if habit > 0 else 0.0
+
+    def _is_down(self) -> bool:
+        """No worker, and no reason to expect one soon."""
+        hopeless = self._starts_failed >= _STARTS_FAILED or self._barren_deaths >= _BARREN_DEATHS
+        return hopeless and not self._workers
+
+    def _why_down(self) -> str:
+        return "no worker becomes ready; see the log" if self._accepting else "the engine is not running"
+
+    def _give_up_if_down(self) -> None:
+        if self._is_down():
+            for pending in self._queue.drain():
+                pending.answer(Failure(FailureKind.ENGINE_DOWN, self._why_down()))
+
+    def _count(self, outcome: Score | Failure) -> Score | Failure:
+        self._processed += 1
+        if isinstance(outcome, Failure):
+            self._failures[outcome.kind] += 1
+        return outcome

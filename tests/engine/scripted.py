@@ -1,0 +1,90 @@
+"""Classifiers that do as the message says, for workers under test: crash, hang, raise, eat memory, wait for a file."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from spamfilter.message import Message
+from spamfilter.verdict import Failure, FailureKind, Score
+
+FACTORY = f"{__name__}:load"
+
+
+class Scripted:
+    """Scores 0.25. `stages` tell who answered (pid), in a batch of how many, and the place in it."""
+
+    model_id = "scripted-1"
+
+    def score(self, messages: Sequence[Message]) -> list[Score | Failure]:
+        return [self._one(message, len(messages), place) for place, message in enumerate(messages)]
+
+    def _one(self, message: Message, batch: int, place: int) -> Score | Failure:
+        text = message.raw.decode("latin-1")
+        for word, argument in re.findall(r"^([A-Z]+)(?: (.*))?$", text, re.MULTILINE):
+            match word:
+                case "CRASH":
+                    os._exit(3)
+                case "ABORT":
+                    os.abort()
+                case "CRASHONCE" if not Path(argument).exists():
+                    Path(argument).touch()
+                    os._exit(4)
+                case "CRASHINCOMPANY" if batch > 1:
+                    os._exit(5)
+                case "HANG":
+                    time.sleep(3600)
+                case "SPIN":
+                    while True:
+                        pass
+                case "RAISE":
+                    raise ValueError(text)
+                case "HOG":
+                    bytearray(int(argument) * 1024 * 1024)
+                case "GATE":
+                    while not Path(argument).exists():
+                        time.sleep(0.002)
+                case "PRINT":
+                    print("corrupt" * 1000, flush=True)
+                    os.write(1, b"\0\0\0\1" * 100)
+                case "NAN":
+                    return Score(float("nan"), {}, self.model_id)
+                case "TOOLARGE":
+                    return Failure(FailureKind.TOO_LARGE, "as told")
+                case "ECHO":
+                    return Score(0.25, {"bytes": len(message.raw)}, repr((message.envelope, message.kind, message.id)))
+        stages: dict[str, float] = {"pid": os.getpid(), "batch": batch, "place": place}
+        stages["threads"] = float(os.environ.get("OMP_NUM_THREADS", 0))
+        return Score(0.25, stages, self.model_id)
+
+
+class Short(Scripted):
+    """Breaks the contract: one outcome too few."""
+
+    def score(self, messages: Sequence[Message]) -> list[Score | Failure]:
+        return super().score(messages)[1:]
+
+
+def load(bundle: Path) -> Scripted:
+    """Fails where the bundle is marked as bad."""
+    if (bundle / "bad").exists():
+        raise ValueError("weights.onnx: hash differs")
+    return Scripted()
+
+
+def load_short(bundle: Path) -> Scripted:
+    return Short()
+
+
+def load_dies(bundle: Path) -> Scripted:
+    print("no such instruction", file=sys.stderr, flush=True)
+    os._exit(7)
+
+
+def load_hangs(bundle: Path) -> Scripted:
+    time.sleep(3600)
+    raise AssertionError

@@ -1,0 +1,97 @@
+"""The codec: any bytes, any pieces, and a clear error for what is no frame."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from spamfilter.engine import frames
+from spamfilter.message import Envelope, Kind, Message, Peer
+from spamfilter.verdict import Failure, FailureKind, Score
+
+# What SMTP puts into an envelope is not always text: undecodable bytes arrive as lone surrogates.
+text = st.text(st.characters(), max_size=40)
+peers = st.builds(Peer, text, st.integers(0, 65535), text)
+envelopes = st.builds(Envelope, st.none() | text, st.lists(text, max_size=4).map(tuple), st.none() | peers)
+messages = st.builds(Message, st.binary(max_size=3000), text, envelopes, st.sampled_from(Kind), text)
+units = st.floats(0, 1)
+scores = st.builds(
+    Score, units, st.dictionaries(text, units, max_size=4), text, st.dictionaries(text, units, max_size=3)
+)
+outcomes = scores | st.builds(Failure, st.sampled_from(FailureKind), text)
+headers = st.dictionaries(text, text | st.integers() | st.booleans(), max_size=5)
+
+
+@given(st.integers(0), messages, st.booleans())
+def test_message_survives(number: int, message: Message, last: bool) -> None:
+    (frame,) = frames.Decoder().feed(frames.encode_message(number, message, last=last))
+    assert frames.decode_message(frame) == (number, message, last)
+
+
+@given(st.integers(0), outcomes)
+def test_answer_survives(number: int, outcome: Score | Failure) -> None:
+    (frame,) = frames.Decoder().feed(frames.encode_answer(number, outcome))
+    assert frames.decode_answer(frame) == (number, outcome)
+
+
+@given(st.lists(st.tuples(headers, st.binary(max_size=500)), max_size=6), st.lists(st.integers(1, 300), min_size=1))
+def test_frames_survive_any_split(wanted: list[tuple[dict[str, Any], bytes]], sizes: list[int]) -> None:
+    stream = b"".join(frames.encode(header, body) for header, body in wanted)
+    decoder, found, at, turn = frames.Decoder(), [], 0, 0
+    while at < len(stream):
+        size = sizes[turn % len(sizes)]
+        found += decoder.feed(stream[at : at + size])
+        at, turn = at + size, turn + 1
+    assert found == wanted
+
+
+@given(st.lists(st.tuples(headers, st.binary(max_size=500)), max_size=6))
+def test_blocking_read_gives_the_same(wanted: list[tuple[dict[str, Any], bytes]]) -> None:
+    stream = io.BytesIO(b"".join(frames.encode(header, body) for header, body in wanted))
+    assert [frames.read(stream) for _ in wanted] == wanted
+    assert frames.read(stream) is None
+
+
+@given(st.data())
+def test_a_stream_cut_within_a_frame_is_an_error(data: st.DataObject) -> None:
+    whole = frames.encode({"a": 1}, b"body")
+    cut = whole[: data.draw(st.integers(1, len(whole) - 1))]
+    with pytest.raises(frames.FrameError, match="ends within a frame"):
+        frames.read(io.BytesIO(cut))
+
+
+@given(st.binary(max_size=400))
+def test_noise_is_an_error_or_nothing(noise: bytes) -> None:
+    for use in (lambda: frames.Decoder().feed(noise), lambda: frames.read(io.BytesIO(noise))):
+        with contextlib.suppress(frames.FrameError):
+            use()
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        pytest.param(b"\xff" * 8, id="lengths beyond reason"),
+        pytest.param(b"\0\0\0\2\0\0\0\0{]", id="broken JSON"),
+        pytest.param(b"\0\0\0\2\0\0\0\0\xff\xfe", id="not ASCII"),
+        pytest.param(b"\0\0\0\2\0\0\0\0[]", id="not an object"),
+    ],
+)
+def test_what_is_no_frame_is_refused(data: bytes) -> None:
+    with pytest.raises(frames.FrameError):
+        frames.Decoder().feed(data)
+    with pytest.raises(frames.FrameError):
+        frames.read(io.BytesIO(data))
+
+
+def test_a_frame_of_the_wrong_sort_is_refused() -> None:
+    with pytest.raises(frames.FrameError, match="not a message"):
+        frames.decode_message(frames.Frame({"n": 1}))
+    with pytest.raises(frames.FrameError, match="not an answer"):
+        frames.decode_answer(frames.Frame({"n": 1}))
+    with pytest.raises(frames.FrameError, match="not an answer"):
+        frames.decode_answer(frames.Frame({"n": 1, "failure": "weather", "detail": ""}))
