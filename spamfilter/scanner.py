@@ -56,6 +56,13 @@ class Scanner:
                 outcome = await self._engine.score(message)
             except Exception as error:  # the contract: a broken engine is a failure value, never an exception
                 outcome = Failure(FailureKind.ENGINE_DOWN, f"{type(error).__name__}: {error}"[:200])
+        return self._decide(message, outcome)
+
+    def without_scan(self, message: Message, failure: Failure) -> Decision:
+        """The decision for a message that the frontend cannot hand over, of which `raw` may hold only the beginning."""
+        return self._decide(message, failure)
+
+    def _decide(self, message: Message, outcome: Score | Failure) -> Decision:
         decision = decide(message.id, outcome, self._policy)
         self._log.record(message, decision)
         return decision

@@ -1,0 +1,1 @@
+"""What is remembered: the decision log. SQLite by default, PostgreSQL by URL."""

@@ -1,0 +1,1 @@
+"""The steps, append-only: one numbered file a change."""

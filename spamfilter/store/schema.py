@@ -1,0 +1,65 @@
+"""The tables of the store, in types that SQLite and PostgreSQL both have.
+
+A change here is a new file in `migrations/versions` and a new `HEAD`; a test compares the two.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from sqlalchemy import JSON, Column, DateTime, Dialect, Float, Index, Integer, MetaData, String, Table, Text
+from sqlalchemy.types import TypeDecorator
+
+HEAD = "0001"
+"""The newest migration."""
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """An aware datetime, kept in UTC. SQLite has no zones: there it is written without one, readable and sortable."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        utc = value.astimezone(UTC)
+        return utc.replace(tzinfo=None) if dialect.name == "sqlite" else utc
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+metadata = MetaData()
+
+decisions = Table(
+    "decisions",
+    metadata,
+    Column("id", String(64), primary_key=True),  # Message.id
+    Column("time", UtcDateTime, nullable=False),
+    Column("channel", String(32), nullable=False),
+    Column("mail_from", Text),  # null: unknown; empty: the null sender
+    Column("rcpt_tos", JSON, nullable=False),
+    Column("peer", Text),  # name[address], as Postfix writes it
+    Column("sha256", String(64), nullable=False),
+    Column("size", Integer, nullable=False),  # bytes
+    Column("label", String(16)),  # null: not scanned, see failure
+    Column("probability", Float),
+    Column("stages", JSON, nullable=False),
+    Column("unsure_at", Float),
+    Column("spam_at", Float),
+    Column("failure", String(32)),
+    Column("failure_detail", Text),
+    Column("action", String(16), nullable=False),
+    Column("model_id", String(128)),
+    Column("timings", JSON, nullable=False),  # milliseconds by step
+    Column("disposition", String(32), nullable=False),
+    Column("disposition_detail", Text),
+    Column("settled", UtcDateTime),
+    Index("decisions_by_time", "time", "id"),
+    Index("decisions_by_label", "label", "time"),
+    Index("decisions_by_sender", "mail_from", "time"),
+    Index("decisions_by_sha256", "sha256"),
+)
