@@ -1,0 +1,42 @@
+"""Where the admin's budgets meet the model's own table: which bundle serves, and under which thresholds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from spamfilter.classifier.bundle import Bundle, default_bundle
+from spamfilter.config import Config, ConfigError, PolicySettings
+from spamfilter.policy import Policy
+from spamfilter.verdict import Thresholds
+
+DEFAULT_BUNDLE = "default"
+MODELS = "models"
+"""The folder below `state_dir` that holds further bundles."""
+
+
+def bundle_path(config: Config) -> Path:
+    """The folder of the configured bundle: the shipped one, a path, or a name below `state_dir/models`."""
+    name = config.model.bundle
+    if name == DEFAULT_BUNDLE:
+        return default_bundle()
+    named = config.path(MODELS) / name
+    return named if "/" not in name and named.is_dir() else config.path(name)
+
+
+def resolve_policy(settings: PolicySettings, bundle: Bundle) -> Policy:
+    """The policy in force: thresholds from the bundle's table for the budgets, unless they are set as numbers.
+
+    A lone `spam_at` below the table's `unsure_at` takes that down with it. Raises ConfigError for an `unsure_at`
+    above the spam threshold, and BundleError where the table has no answer.
+    """
+    table = bundle.thresholds(
+        max_false_positive_rate=settings.max_false_positive_rate, max_unsure_rate=settings.max_unsure_rate
+    )
+    spam_at = table.spam_at if settings.spam_at is None else settings.spam_at
+    unsure_at = min(table.unsure_at, spam_at) if settings.unsure_at is None else settings.unsure_at
+    if unsure_at > spam_at:
+        raise ConfigError(
+            f"policy.unsure_at ({unsure_at}) lies above the spam threshold of {bundle.model_id} ({spam_at:.4f}); "
+            "lower it, or set policy.spam_at as well"
+        )
+    return Policy(Thresholds(unsure_at=unsure_at, spam_at=spam_at), settings.actions, settings.failures)

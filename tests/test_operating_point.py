@@ -1,0 +1,76 @@
+"""Budgets, numbers and the bundle's table become one policy."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from spamfilter import operating_point
+from spamfilter.config import Config, ConfigError, load
+from spamfilter.operating_point import bundle_path, resolve_policy
+from spamfilter.verdict import Action, FailureKind, Label, Thresholds
+
+
+class Table:
+    """A bundle's table that remembers what it was asked."""
+
+    model_id = "table-1"
+    asked: tuple[float, float] | None = None
+
+    def thresholds(self, *, max_false_positive_rate: float, max_unsure_rate: float) -> Thresholds:
+        self.asked = (max_false_positive_rate, max_unsure_rate)
+        return Thresholds(unsure_at=0.4, spam_at=0.8)
+
+
+def _resolved(table: Any = None, **overrides: object) -> Thresholds:
+    policy = load(environ={}, **{f"policy__{key}": value for key, value in overrides.items()}).policy  # type: ignore[arg-type]
+    return resolve_policy(policy, table or Table()).thresholds
+
+
+def test_the_budgets_go_to_the_bundles_table() -> None:
+    table = Table()
+    assert _resolved(table, max_false_positive_rate=0.002, max_unsure_rate=0.05) == Thresholds(0.4, 0.8)
+    assert table.asked == (0.002, 0.05)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "thresholds"),
+    [
+        ({"spam_at": 0.95}, Thresholds(0.4, 0.95)),
+        ({"unsure_at": 0.1}, Thresholds(0.1, 0.8)),
+        ({"spam_at": 0.3}, Thresholds(0.3, 0.3)),
+        ({"spam_at": 0.95, "unsure_at": 0.9}, Thresholds(0.9, 0.95)),
+        ({"spam_at": 0.0}, Thresholds(0.0, 0.0)),
+    ],
+)
+def test_numbers_override_the_table(overrides: dict[str, object], thresholds: Thresholds) -> None:
+    assert _resolved(**overrides) == thresholds
+
+
+def test_an_unsure_threshold_above_the_tables_spam_is_refused() -> None:
+    with pytest.raises(
+        ConfigError, match=r"policy.unsure_at \(0.9\) lies above the spam threshold of table-1 \(0.8000\)"
+    ):
+        _resolved(unsure_at=0.9)
+
+
+def test_actions_and_failures_are_carried_over() -> None:
+    config = load(environ={}, policy__actions__spam="reject", policy__failures__timeout="tempfail")
+    policy = resolve_policy(config.policy, Table())  # type: ignore[arg-type]
+    assert policy.actions[Label.SPAM] is Action.REJECT
+    assert policy.failures[FailureKind.TIMEOUT] is Action.TEMPFAIL
+
+
+def _configured(tmp_path: Path, bundle: str) -> Config:
+    return load(environ={}, state_dir=str(tmp_path), model__bundle=bundle)
+
+
+def test_where_a_bundle_lies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(operating_point, "default_bundle", lambda: Path("/shipped"))
+    (tmp_path / "models" / "better").mkdir(parents=True)
+    assert bundle_path(_configured(tmp_path, "default")) == Path("/shipped")
+    assert bundle_path(_configured(tmp_path, "better")) == tmp_path / "models" / "better"
+    assert bundle_path(_configured(tmp_path, "elsewhere/b")) == tmp_path / "elsewhere" / "b"
+    assert bundle_path(_configured(tmp_path, "/opt/b")) == Path("/opt/b")
