@@ -1,7 +1,7 @@
 """From runs to a bundle: fits the linear stages, calibrates the ensemble, measures it on the fixed test, exports.
 
-Runs that left a source out (`finetune --set leave_out=NAME`) are used for calibration and thresholds when they stand below
-the run's folder: they say what happens on mail from elsewhere.
+Runs that left a source out (`finetune --set leave_out=NAME`) are used for calibration and thresholds when they stand
+below the run's folder: they say what happens on mail from elsewhere.
 """
 
 from __future__ import annotations
