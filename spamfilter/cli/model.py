@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 _METRICS_SHOWN = 4
 
+_WHOLE = ": ensemble.roc_auc"
+
 
 @click.group()
 def model() -> None:
@@ -45,9 +47,9 @@ def list_(sources: Sources, as_json: bool) -> None:
         if one["error"]:
             out.add_row(star, name, Text(plain(one["error"]), style="red"), "", "", "")
             continue
-        metrics = "  ".join(f"{key} {_short(value)}" for key, value in islice(one["metrics"].items(), _METRICS_SHOWN))
+        metrics = "\n".join(plain(line) for line in _shown(one["metrics"]))
         cells = (Text(plain(str(one["model"]))), Text(plain(str(one["created"] or ""))))
-        out.add_row(star, name, *cells, f"{one['bytes'] / 1e6:.1f}", Text(plain(metrics)))
+        out.add_row(star, name, *cells, f"{one['bytes'] / 1e6:.1f}", Text(metrics))
     console().print(out)
 
 
@@ -106,6 +108,15 @@ def describe(name: str, path: Path) -> dict[str, Any]:
         "bytes": size,
         "metrics": dict(_figures(manifest.get("metrics", {}))),
     }
+
+
+def _shown(metrics: Mapping[str, Any]) -> Iterator[str]:
+    """What the table has room for: how well the ensemble ranks each set of mails, else the first few figures."""
+    whole = {key: value for key, value in metrics.items() if key.endswith(_WHOLE)}
+    if whole:
+        yield from (f"ROC AUC {value:.5f}  {key.removesuffix(_WHOLE)}" for key, value in whole.items())
+    else:
+        yield from (f"{key} {_short(value)}" for key, value in islice(metrics.items(), _METRICS_SHOWN))
 
 
 def _short(value: Any) -> str:

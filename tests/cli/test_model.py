@@ -57,3 +57,11 @@ def test_a_failed_self_test_is_said(run: Run, bundle: Bundle, monkeypatch: pytes
     monkeypatch.setattr(classifier, "load", load)
     result = run("model", "verify")
     assert (result.exit_code, "self-test 'ham' gave 0.900" in result.stderr) == (2, True)
+
+
+def test_the_table_has_room_for_how_well_the_whole_ranks() -> None:
+    from spamfilter.cli.model import _shown
+
+    metrics = {"home: ensemble.roc_auc": 0.99954, "home: GPT alone.roc_auc": 0.9, "home: ensemble.ham": 839}
+    assert list(_shown(metrics)) == ["ROC AUC 0.99954  home"]
+    assert list(_shown({"a": 1, "b": 0.25})) == ["a 1", "b 0.25"]
