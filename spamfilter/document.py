@@ -17,7 +17,7 @@ from spamfilter.charsets import decode_text, whole_characters
 from spamfilter.facts import address_of, clean_subject, link_host, registered
 from spamfilter.html_text import Visible, strip_tags, visible
 from spamfilter.message import Kind
-from spamfilter.mime import LIMITS, Headers, Limits, Part, Walk, body_start, parse_headers, walk
+from spamfilter.mime import LIMITS, Headers, Limits, Part, Walk, walk
 from spamfilter.normalise import Normalised, normalise
 
 EXTRACTION = f"1-{folding.VERSION}-{fact.VERSION}"
@@ -92,7 +92,6 @@ def _from_text(head: str, tail: str) -> Document:
 
 def _from_mail(raw: bytes, limits: Limits) -> Document:
     seen = Walk()
-    headers = Headers(())
     plain: list[str] = []
     shown: list[str] = []
     ends: list[tuple[bool, bool, str]] = []  # of each shown part: is it a page, was it cut, what it ends with
@@ -105,13 +104,14 @@ def _from_mail(raw: bytes, limits: Limits) -> Document:
     named_text: list[Part] = []
     for part in walk(raw, seen, limits):
         charset = part.parameters.get("charset", "").strip().lower()[:40]
-        shapes.append((part.content_type, charset, part.encoding, part.is_attachment))
-        if part.is_attachment or not part.content_type.startswith("text/"):
+        attached = part.is_attachment
+        shapes.append((part.content_type, charset, part.encoding, attached))
+        if attached or not part.content_type.startswith("text/"):
             attachments.append(part.content_type)
             if part.content_type.startswith("text/") and len(named_text) < 4:
                 named_text.append(part)
-            if part.filename:
-                names.append(part.filename[:200])
+            if filename := part.filename:
+                names.append(filename[:200])
             continue
         if budget <= 0:
             seen.cut = True
@@ -137,7 +137,7 @@ def _from_mail(raw: bytes, limits: Limits) -> Document:
         for part in named_text:
             text = decode_text(part.content(limits)[0], part.parameters.get("charset"))
             shown.append(visible(text).text if _is_html(part, text) else text)
-    headers = _without_verdicts(parse_headers(raw[: body_start(raw)], limits))
+    headers = _without_verdicts(seen.headers)
     page_text = "\n".join(page.text for page in pages)
     use_pages = "multipart/alternative" in seen.multiparts and len(page_text.strip()) >= 20
     whole = page_text if use_pages else "\n\n".join(shown)
@@ -238,12 +238,14 @@ def _with_scheme(url: str) -> str:
 
 def preamble(document: Document) -> str:
     """The lines before the text: sender, subject, link hosts, attachment types, flags. "" for plain text."""
+    if document.kind is Kind.TEXT:
+        return ""
     lines = []
     if document.sender_name or document.sender_domain:
         lines.append(f"from: {document.sender_name} @{document.sender_domain}")
     if document.subject:
         lines.append(f"subject: {document.subject}")
-    if document.links and document.kind is Kind.MAIL:
+    if document.links:
         lines.append("links: " + " ".join(document.links[:6]))
     if document.attachments:
         lines.append("files: " + " ".join(document.attachments[:4]))
@@ -252,8 +254,11 @@ def preamble(document: Document) -> str:
     return "\n".join(line.lower() if line.startswith("links: ") else canonical(line) for line in lines)
 
 
+def joined(before: str, text: str) -> str:
+    """The preamble above the text, which stays alone where there is none."""
+    return f"{before}\n{text}" if before else text
+
+
 def render(document: Document) -> tuple[str, str]:
     """The canonical rendering: preamble and head text, and the tail text ("" when the head holds all)."""
-    before = preamble(document)
-    text = canonical(document.text)
-    return f"{before}\n{text}" if before else text, canonical(document.tail)
+    return joined(preamble(document), canonical(document.text)), canonical(document.tail)

@@ -107,8 +107,9 @@ class Part:
 
 @dataclass(slots=True)
 class Walk:
-    """What `walk` met besides the leaves: whether a limit cut it short, and the multiparts on the way."""
+    """What `walk` met besides the leaves: the header block of the mail, the multiparts, where it was cut or broken."""
 
+    headers: Headers = Headers(())
     cut: bool = False
     multiparts: list[str] = field(default_factory=list)
     boundaries: list[str] = field(default_factory=list)
@@ -200,6 +201,8 @@ def walk(raw: bytes, seen: Walk, limits: Limits = LIMITS) -> Iterator[Part]:
         entity, depth, default_type = stack.pop()
         offset = body_start(entity)
         headers = parse_headers(entity[: min(offset, limits.part_header_bytes) if depth else offset], limits)
+        if depth == 0:
+            seen.headers = headers
         body = entity[offset:]
         content_type, parameters = parse_parameters(headers.first("content-type"))
         if "/" not in content_type:

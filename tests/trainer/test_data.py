@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 
 from spamfilter import facts
+from spamfilter.document import extract, render
 from spamfilter.message import Kind
 from trainer.data import corpora
 from trainer.data.corpora import DataError, Example
-from trainer.data.prepared import fact_matrix, fingerprint, prepare, row
+from trainer.data.prepared import fact_matrix, fingerprint, prepare, render_columns, row
 
 
 @pytest.mark.corpus
@@ -68,3 +69,23 @@ def test_unknown_facts_are_not_absent_ones() -> None:
     assert matrix[0, facts.NAMES.index("message_id_missing")] == 1
     assert np.isnan(matrix[1, : len(facts.HEADER_FACTS)]).all()
     assert not np.isnan(matrix[1, -len(facts.TEXT_FACTS) :]).any()
+
+
+@pytest.mark.parametrize(
+    ("kind", "raw"),
+    [
+        (Kind.TEXT, b"CALL NOW TO CLAIM YOUR PRIZE http://prize.example/x"),
+        (
+            Kind.MAIL,
+            b"From: A <a@example.org>\nDate: Tue, 03 Feb 2026 10:00:00 +0000\nSubject: HI\n\nSEE YOU ON MONDAY\n",
+        ),
+        (Kind.MAIL, b"Subject: only\n\na subject"),
+    ],
+    ids=["text", "mail", "mail without a sender"],
+)
+def test_what_is_trained_on_is_what_is_served(kind: Kind, raw: bytes) -> None:
+    import pandas as pd
+
+    heads, tails = render_columns(pd.DataFrame([row(Example("s", "1", True, raw, kind))]))
+    assert (heads[0], tails[0]) == render(extract(raw, kind))
+    assert kind is Kind.MAIL or heads[0].startswith("call now")

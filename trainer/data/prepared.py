@@ -21,8 +21,7 @@ import pandas as pd
 from rich.progress import track
 
 from spamfilter import facts as fact
-from spamfilter.document import EXTRACTION, canonical, extract, preamble
-from spamfilter.message import Kind
+from spamfilter.document import EXTRACTION, canonical, extract, joined, preamble
 from trainer.data.corpora import LABELLED, Example, spamassassin_test
 
 _LETTERS = re.compile(r"[^\W\d_]+")
@@ -75,7 +74,7 @@ def row(example: Example) -> dict[str, object]:
         "path": example.path,
         "spam": int(example.spam),
         "kind": str(example.kind),
-        "preamble": preamble(document) if example.kind is Kind.MAIL else "",
+        "preamble": preamble(document),
         "text": text,
         "tail": tail,
         "facts": [name for name in fact.NAMES if document.facts.get(name)],
@@ -106,8 +105,7 @@ def _parts(table: pd.DataFrame, test_paths: frozenset[str]) -> list[str]:
 
 def render_columns(table: pd.DataFrame) -> tuple[list[str], list[str]]:
     """The canonical rendering (`document.render`) from the table's columns: heads, tails."""
-    heads = [f"{p}\n{t}" if p else t for p, t in zip(table["preamble"], table["text"], strict=True)]
-    return heads, list(table["tail"])
+    return [*map(joined, table["preamble"], table["text"])], list(table["tail"])
 
 
 def fact_matrix(table: pd.DataFrame) -> np.ndarray:

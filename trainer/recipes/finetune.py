@@ -18,6 +18,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from spamfilter.classifier.tokenizer import Tokenizer
+from spamfilter.document import joined
 from trainer.data.prepared import render_columns
 from trainer.gpt import GPT
 from trainer.linear import source_weights
@@ -64,7 +65,7 @@ def varied(preamble: str, text: str, rng: np.random.Generator, settings: Finetun
     if len(text) > 600 and rng.random() < settings.crop:
         start = int(rng.integers(0, len(text) - 300))
         text = text[text.find(" ", start) + 1 :]
-    return f"{preamble}\n{text}" if preamble else text
+    return joined(preamble, text)
 
 
 def schedule(table: pd.DataFrame, settings: Finetune) -> np.ndarray:
