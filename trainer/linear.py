@@ -13,7 +13,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.svm import LinearSVC
 
 from spamfilter.classifier.facts import FactsModel
-from spamfilter.classifier.ngram import DIMENSION, NgramModel, features
+from spamfilter.classifier.ngram import DIMENSION, NgramModel, features, weigh
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +66,6 @@ def score_ngram(model: NgramModel, counts: Counts) -> np.ndarray:
 
 
 def _weigh_rows(matrix: sparse.csr_matrix, idf: np.ndarray) -> None:
-    from spamfilter.classifier.ngram import weigh
-
     for start, end in zip(matrix.indptr[:-1], matrix.indptr[1:], strict=True):
         matrix.data[start:end] = weigh(matrix.indices[start:end], matrix.data[start:end], idf)
 

@@ -5,19 +5,22 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import json
+import math
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import torch
 import yaml
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor, nn
 
 R = TypeVar("R")
+_LOG_EVERY = 20
 
 
 class RecipeError(Exception):
@@ -93,9 +96,71 @@ def decayed(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
 
 def cosine(step: int, steps: int, warmup: int, floor: float = 0.1) -> float:
     """Learning-rate factor: linear warm-up, then half a cosine down to `floor`."""
-    import math
-
     if step < warmup:
         return (step + 1) / warmup
     progress = min((step - warmup) / max(steps - warmup, 1), 1.0)
     return floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * progress))
+
+
+class Pace(Protocol):
+    """The settings of a recipe that the loop reads."""
+
+    learning_rate: float
+    warmup: int
+    clip: float
+    checkpoint_every: int
+
+
+def advance(
+    run: Run,
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    pace: Pace,
+    *,
+    title: str,
+    steps: int,
+    floor: float,
+    loss_of: Callable[[int], tuple[Tensor, int]],
+    measure: Callable[[], Mapping[str, float]],
+) -> None:
+    """Train from the run's checkpoint, if there is one, to the last step.
+
+    `loss_of(step)` gives the loss of a step's batch and how many tokens it read; it must depend on the step alone, so
+    that a stopped run goes on as if it had not been. `measure` gives held-out figures, logged with each checkpoint.
+    """
+    step = 0
+    if (state := run.load()) is not None:
+        model.load_state_dict(state["model"])
+        optimizer.load_state_dict(state["optimizer"])
+        step = state["step"]
+    columns = (
+        TextColumn(title),
+        BarColumn(),
+        TextColumn("{task.completed}/{task.total} loss {task.fields[loss]:.3f} {task.fields[rate]:.0f} tok/s"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns) as progress:
+        bar = progress.add_task("", total=steps, completed=step, loss=math.nan, rate=0.0)
+        began, losses, tokens = time.monotonic(), [], 0
+        while step < steps:
+            rate = pace.learning_rate * cosine(step, steps, pace.warmup, floor)
+            for group in optimizer.param_groups:
+                group["lr"] = rate
+            model.train()
+            loss, read = loss_of(step)
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(model.parameters(), pace.clip)
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+            step += 1
+            losses.append(loss.item())
+            tokens += read
+            if step % _LOG_EVERY == 0:
+                speed = tokens / (time.monotonic() - began)
+                mean = sum(losses) / len(losses)
+                began, losses, tokens = time.monotonic(), [], 0
+                progress.update(bar, completed=step, loss=mean, rate=speed)
+                run.log(step=step, loss=round(mean, 4), rate=round(speed), lr=rate)
+            if step % pace.checkpoint_every == 0 or step == steps:
+                run.log(step=step, **measure())
+                run.save({"model": model.state_dict(), "optimizer": optimizer.state_dict(), "step": step})

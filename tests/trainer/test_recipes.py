@@ -108,6 +108,8 @@ def test_a_source_left_out_is_never_drawn() -> None:
 
 
 def test_shipped_recipes_load_and_unknown_keys_name_the_nearest() -> None:
+    assert load_recipe(Pretrain, "pretrain") == Pretrain()  # two places, one set of values
+    assert load_recipe(Finetune, "finetune") == Finetune()
     assert load_recipe(Pretrain, "pretrain").context == 256
     assert load_recipe(Finetune, "finetune", {"epochs": 1}).epochs == 1
     with pytest.raises(RecipeError, match="did you mean 'learning_rate'"):

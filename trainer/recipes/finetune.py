@@ -6,23 +6,21 @@ of its size, the preamble (sender, links, flags) is dropped from a share of the 
 
 from __future__ import annotations
 
-import math
-import time
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 import torch
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor
 from torch.nn import functional as F
 
 from spamfilter.classifier.tokenizer import Tokenizer
 from spamfilter.document import joined
 from trainer.data.prepared import render_columns
+from trainer.evaluation.metrics import summary
 from trainer.gpt import GPT
 from trainer.linear import source_weights
-from trainer.run import Run, cosine, decayed
+from trainer.run import Run, advance, decayed
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,53 +94,27 @@ def finetune(settings: Finetune, run: Run, table: pd.DataFrame, model: GPT, toke
     preambles, texts, tails = (train[column].to_list() for column in ("preamble", "text", "tail"))
     spam = torch.tensor(train["spam"].to_numpy())
     optimizer = torch.optim.AdamW(decayed(model, settings.weight_decay), lr=settings.learning_rate, fused=True)
-    steps, step = len(batches), 0
-    if (state := run.load()) is not None:
-        model.load_state_dict(state["model"])
-        optimizer.load_state_dict(state["optimizer"])
-        step = state["step"]
-    print(f"{len(train):,} messages to train on, {steps:,} steps of {settings.batch}")
-    columns = (
-        TextColumn("fine-tune"),
-        BarColumn(),
-        TextColumn("{task.completed}/{task.total} loss {task.fields[loss]:.3f}"),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns) as progress:
-        bar = progress.add_task("", total=steps, completed=step, loss=math.nan)
-        began, recent = time.monotonic(), []
-        while step < steps:
-            for group in optimizer.param_groups:
-                group["lr"] = settings.learning_rate * cosine(step, steps, settings.warmup, 0.02)
-            rng = np.random.default_rng((settings.seed, step))
-            rows = batches[step]
-            views = [varied(preambles[i], texts[i], rng, settings) for i in rows]
-            windows = [
-                tokenizer.window(view, tails[i], model.config.context) for view, i in zip(views, rows, strict=True)
-            ]
-            ids, lengths = collate(windows, tokenizer.end)
-            model.train()
-            with torch.autocast("cpu", dtype=torch.bfloat16):
-                logits = model.classify(ids, lengths)
-            loss = F.cross_entropy(logits.float(), spam[rows], label_smoothing=settings.label_smoothing)
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_([p for p in model.parameters() if p.grad is not None], settings.clip)
-            optimizer.step()
-            optimizer.zero_grad(set_to_none=True)
-            step += 1
-            recent.append(loss.item())
-            if step % 20 == 0:
-                mean = sum(recent) / len(recent)
-                recent.clear()
-                progress.update(bar, completed=step, loss=mean)
-                run.log(step=step, loss=round(mean, 4), seconds=round(time.monotonic() - began, 1))
-            if step % settings.checkpoint_every == 0 or step == steps:
-                from trainer.evaluation.metrics import summary
+    print(f"{len(train):,} messages to train on, {len(batches):,} steps of {settings.batch}")
 
-                scores = score(model, tokenizer, *render_columns(check))
-                figures = summary(check["spam"].to_numpy(), scores)
-                run.log(step=step, holdout_auc=round(figures["roc_auc"], 5))
-                run.save({"model": model.state_dict(), "optimizer": optimizer.state_dict(), "step": step})
+    def loss_of(step: int) -> tuple[Tensor, int]:
+        rng = np.random.default_rng((settings.seed, step))
+        rows = batches[step]
+        views = [varied(preambles[i], texts[i], rng, settings) for i in rows]
+        windows = [tokenizer.window(view, tails[i], model.config.context) for view, i in zip(views, rows, strict=True)]
+        ids, lengths = collate(windows, tokenizer.end)
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            logits = model.classify(ids, lengths)
+        loss = F.cross_entropy(logits.float(), spam[rows], label_smoothing=settings.label_smoothing)
+        return loss, int(lengths.sum())
+
+    def measure() -> dict[str, float]:
+        figures = summary(check["spam"].to_numpy(), score(model, tokenizer, *render_columns(check)))
+        return {"holdout_auc": round(figures["roc_auc"], 5)}
+
+    advance(
+        run, model, optimizer, settings,
+        title="fine-tune", steps=len(batches), floor=0.02, loss_of=loss_of, measure=measure,
+    )  # fmt: skip
     return model
 
 

@@ -6,22 +6,21 @@ where its checkpoint stands.
 
 from __future__ import annotations
 
-import math
-import time
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from torch import Tensor
 
 from spamfilter.classifier.tokenizer import Tokenizer, read_ranks, write_ranks
 from spamfilter.document import canonical
 from trainer.data.corpora import plain_texts
 from trainer.data.prepared import render_columns
 from trainer.gpt import GPT, GPTConfig, parameter_count
-from trainer.run import Run, cosine, decayed
+from trainer.run import Run, advance, decayed
 from trainer.tokenizer import train_bpe
 
 
@@ -34,15 +33,15 @@ class Pretrain:
     layers: int = 4
     heads: int = 4
     channels: int = 256
-    batch: int = 32
-    tokens: int = 14_000_000
+    batch: int = 16
+    tokens: int = 11_000_000
     learning_rate: float = 0.0015
     weight_decay: float = 0.05
-    warmup: int = 100
+    warmup: int = 150
     clip: float = 1.0
     seed: int = 123
     threads: int = 2
-    checkpoint_every: int = 100
+    checkpoint_every: int = 200
 
 
 def texts(table: pd.DataFrame, data: Path) -> list[str]:
@@ -85,13 +84,9 @@ def window_ids(packed: np.ndarray, context: int, step: int, batch: int, seed: in
     return np.stack(rows).astype(np.int64)
 
 
-_orders: dict[tuple[int, int], np.ndarray] = {}
-
-
+@lru_cache(maxsize=2)
 def _order(windows: int, seed: int) -> np.ndarray:
-    if (windows, seed) not in _orders:
-        _orders[windows, seed] = np.random.default_rng(seed).permutation(windows)
-    return _orders[windows, seed]
+    return np.random.default_rng(seed).permutation(windows)
 
 
 def pretrain(settings: Pretrain, run: Run, table: pd.DataFrame, data: Path) -> GPT:
@@ -111,45 +106,17 @@ def pretrain(settings: Pretrain, run: Run, table: pd.DataFrame, data: Path) -> G
         decayed(model, settings.weight_decay), lr=settings.learning_rate, betas=(0.9, 0.95), fused=True
     )
     steps = settings.tokens // (settings.batch * settings.context)
-    step = 0
-    if (state := run.load()) is not None:
-        model.load_state_dict(state["model"])
-        optimizer.load_state_dict(state["optimizer"])
-        step = state["step"]
     print(f"{parameter_count(model):,} parameters, {len(packed):,} tokens in the corpus, {steps:,} steps")
-    columns = (
-        TextColumn("pretrain"),
-        BarColumn(),
-        TextColumn("{task.completed}/{task.total} loss {task.fields[loss]:.3f} {task.fields[rate]:.0f} tok/s"),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns) as progress:
-        bar = progress.add_task("", total=steps, completed=step, loss=math.nan, rate=0.0)
-        began, recent = time.monotonic(), []
-        while step < steps:
-            factor = cosine(step, steps, settings.warmup)
-            for group in optimizer.param_groups:
-                group["lr"] = settings.learning_rate * factor
-            ids = torch.from_numpy(window_ids(packed, settings.context, step, settings.batch, settings.seed))
-            model.train()
-            with torch.autocast("cpu", dtype=torch.bfloat16):
-                loss = model.next_token_loss(ids[:, :-1], ids[:, 1:])
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_(model.parameters(), settings.clip)
-            optimizer.step()
-            optimizer.zero_grad(set_to_none=True)
-            step += 1
-            recent.append(loss.item())
-            if step % 20 == 0:
-                rate = 20 * settings.batch * settings.context / (time.monotonic() - began)
-                began = time.monotonic()
-                mean = sum(recent) / len(recent)
-                recent.clear()
-                progress.update(bar, completed=step, loss=mean, rate=rate)
-                run.log(step=step, loss=round(mean, 4), rate=round(rate), lr=settings.learning_rate * factor)
-            if step % settings.checkpoint_every == 0 or step == steps:
-                run.log(step=step, valid_loss=round(evaluate(model, valid, settings.context), 4))
-                run.save({"model": model.state_dict(), "optimizer": optimizer.state_dict(), "step": step})
+
+    def loss_of(step: int) -> tuple[Tensor, int]:
+        ids = torch.from_numpy(window_ids(packed, settings.context, step, settings.batch, settings.seed))
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            return model.next_token_loss(ids[:, :-1], ids[:, 1:]), settings.batch * settings.context
+
+    def measure() -> dict[str, float]:
+        return {"valid_loss": round(evaluate(model, valid, settings.context), 4)}
+
+    advance(run, model, optimizer, settings, title="pretrain", steps=steps, floor=0.1, loss_of=loss_of, measure=measure)
     return model
 
 
