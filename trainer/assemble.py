@@ -6,6 +6,7 @@ below the run's folder: they say what happens on mail from elsewhere.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,7 @@ from trainer.gpt import GPT, GPTConfig
 from trainer.linear import Counts, agreeing, count, fit_facts, fit_ngram, score_ngram, source_weights
 from trainer.recipes.finetune import score as score_gpt
 from trainer.run import RecipeError, Run
-from trainer.stacking import combine, fit_mode, platt, standardise, threshold_table
+from trainer.stacking import STAGES, combine, fit_mode, platt, standardise, threshold_table
 
 RATES = (0.0005, 0.001, 0.002, 0.003, 0.005, 0.01, 0.02, 0.03, 0.05, 0.1)
 SHARES = {"mail": {"ngram": 1.0, "facts": 0.5, "gpt": 0.5}, "text": {"ngram": 1.0, "gpt": 0.5}}
@@ -48,18 +49,6 @@ SAMPLES = {
 }  # fmt: skip
 
 
-@dataclass(slots=True)
-class Stages:
-    """The scores of every stage for some rows."""
-
-    ngram: np.ndarray
-    facts: np.ndarray
-    gpt: np.ndarray
-
-    def take(self, rows: np.ndarray) -> dict[str, np.ndarray]:
-        return {"ngram": self.ngram[rows], "facts": self.facts[rows], "gpt": self.gpt[rows]}
-
-
 def load_finetuned(folder: Path, tokenizer: Tokenizer, config: GPTConfig) -> GPT:
     """The model of a fine-tuning run. Raises RecipeError when it has no checkpoint."""
     state = Run(folder).load()
@@ -70,108 +59,125 @@ def load_finetuned(folder: Path, tokenizer: Tokenizer, config: GPTConfig) -> GPT
     return model.eval()
 
 
-def fit_linear(
-    table: pd.DataFrame, counts: Counts, matrix: np.ndarray, rows: np.ndarray
-) -> tuple[NgramModel, FactsModel]:
-    """Both linear stages on the given rows; facts only on those whose header facts are known."""
-    spam, sources = table["spam"].to_numpy(), table["source"].to_numpy()
-    ngram = fit_ngram(counts[rows], spam[rows], source_weights(sources[rows], spam[rows]))
-    mail = rows[~np.isnan(matrix[rows, 0])]
-    agreed = agreeing(matrix[mail], spam[mail], sources[mail])
-    facts = fit_facts(matrix[mail] * agreed, spam[mail], source_weights(sources[mail], spam[mail]))
-    return ngram, facts
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """The table with what the stages read of it: n-gram counts (N, DIMENSION), facts (N, F), the tokenizer."""
 
+    table: pd.DataFrame
+    counts: Counts
+    matrix: np.ndarray
+    tokenizer: Tokenizer
 
-def stages_for(
-    ngram: NgramModel, facts: FactsModel, model: GPT, tokenizer: Tokenizer, table: pd.DataFrame, counts: Counts,
-    matrix: np.ndarray, rows: np.ndarray,
-) -> Stages:  # fmt: skip
-    """Every stage's scores of the given rows."""
-    heads, tails = render_columns(table.iloc[rows])
-    return Stages(
-        score_ngram(ngram, counts[rows]),
-        np.nan_to_num(matrix[rows]) @ facts.weights + facts.bias,
-        score_gpt(model, tokenizer, heads, tails),
-    )
+    @property
+    def spam(self) -> np.ndarray:
+        """Labels (N,)."""
+        return self.table["spam"].to_numpy()
+
+    @property
+    def has_headers(self) -> np.ndarray:
+        """Where the header facts are known (N,)."""
+        return ~np.isnan(self.matrix[:, 0])
+
+    def fit(self, rows: np.ndarray) -> tuple[NgramModel, FactsModel]:
+        """Both linear stages on the given rows; facts only on those whose header facts are known."""
+        spam, sources = self.spam, self.table["source"].to_numpy()
+        ngram = fit_ngram(self.counts[rows], spam[rows], source_weights(sources[rows], spam[rows]))
+        mail = rows[self.has_headers[rows]]
+        agreed = agreeing(self.matrix[mail], spam[mail], sources[mail])
+        facts = fit_facts(self.matrix[mail] * agreed, spam[mail], source_weights(sources[mail], spam[mail]))
+        return ngram, facts
+
+    def scores(self, rows: np.ndarray, ngram: NgramModel, facts: FactsModel, model: GPT) -> dict[str, np.ndarray]:
+        """Every stage's scores of the given rows, by name."""
+        return {
+            "ngram": score_ngram(ngram, self.counts[rows]),
+            "facts": np.nan_to_num(self.matrix[rows]) @ facts.weights + facts.bias,
+            "gpt": score_gpt(model, self.tokenizer, *render_columns(self.table.iloc[rows])),
+        }
+
+    def measure(
+        self, title: str, ensemble: Mapping[str, Any], rows: np.ndarray, scores: Mapping[str, np.ndarray]
+    ) -> dict[str, Any]:
+        """Figures of the ensemble and of each kind of evidence on the given rows."""
+        spam, mail = self.spam[rows], self.has_headers[rows]
+        logits = np.where(mail, combine(ensemble["mail"], scores), combine(ensemble["text"], scores))
+        named = {"ensemble": logits, "GPT alone": scores["gpt"], "n-grams alone": scores["ngram"]}
+        if mail.mean() > 0.9:
+            named["facts alone"] = scores["facts"]
+            named["ensemble without GPT"] = logits - ensemble["mail"]["weights"]["gpt"] * scores["gpt"]
+        measured: dict[str, Any] = {f"{title}: {name}": summary(spam, values) for name, values in named.items()}
+        measured[f"{title}: ensemble"]["ece"] = expected_calibration_error(spam, 1 / (1 + np.exp(-logits)))
+        return measured
 
 
 def assemble(
     table: pd.DataFrame, run: Path, out: Path, config: GPTConfig, *, name: str = "default", int8: bool = True
 ) -> Bundle:
     """Fit, calibrate, measure and write the bundle. Prints the table that stands in its model card."""
-    tokenizer = Tokenizer.load(run / "pretrain" / "tokenizer.tiktoken")
+    tokenizer_file = run / "pretrain" / "tokenizer.tiktoken"
+    tokenizer = Tokenizer.load(tokenizer_file)
     model = load_finetuned(run / "finetune", tokenizer, config)
-    counts, matrix = count(*render_columns(table)), fact_matrix(table)
-    part, source, spam = (table[column].to_numpy() for column in ("part", "source", "spam"))
-    has_headers = ~np.isnan(matrix[:, 0])
-    train = np.where(part == "train")[0]
-    ngram, facts = fit_linear(table, counts, matrix, train)
-    holdout = np.where(part == "holdout")[0]
-    own = stages_for(ngram, facts, model, tokenizer, table, counts, matrix, holdout)
-    known = {"ngram": np.ones(len(holdout), bool), "facts": has_headers[holdout], "gpt": np.ones(len(holdout), bool)}
-    units = {s: standardise(getattr(own, s)[mask], spam[holdout][mask]) for s, mask in known.items()}
-    scores: list[dict[str, np.ndarray]] = [own.take(np.arange(len(holdout)))]
-    rows_of: list[np.ndarray] = [holdout]
-    left_out: dict[str, Any] = {}
+    evidence = Evidence(table, count(*render_columns(table)), fact_matrix(table), tokenizer)
+    part, source = table["part"].to_numpy(), table["source"].to_numpy()
+    spam, has_headers = evidence.spam, evidence.has_headers
+    train, holdout, test = (np.where(part == wanted)[0] for wanted in ("train", "holdout", "test"))
+    linear = evidence.fit(train)
+    own = evidence.scores(holdout, *linear, model)
+    known = {stage: has_headers[holdout] if stage == "facts" else np.ones(len(holdout), bool) for stage in STAGES}
+    units = {stage: standardise(own[stage][known[stage]], spam[holdout][known[stage]]) for stage in STAGES}
+    foreign: dict[str, tuple[np.ndarray, dict[str, np.ndarray]]] = {}
     for folder in sorted(run.glob("leave-out-*")):
         absent = folder.name.removeprefix("leave-out-")
         rows = np.where((source == absent) & (part != "test"))[0]
-        fitted = fit_linear(table, counts, matrix, np.where((part == "train") & (source != absent))[0])
-        other = load_finetuned(folder, tokenizer, config)
-        foreign = stages_for(*fitted, other, tokenizer, table, counts, matrix, rows)
-        scores.append(foreign.take(np.arange(len(rows))))
-        rows_of.append(rows)
-        left_out[absent] = rows
-    all_rows = np.concatenate(rows_of)
-    all_scores = {stage: np.concatenate([s[stage] for s in scores]) for stage in ("ngram", "facts", "gpt")}
-    y, origin = spam[all_rows], np.concatenate([np.full(len(r), i) for i, r in enumerate(rows_of)])
-    weights = source_weights(np.array([f"{o}/{s}" for o, s in zip(origin, source[all_rows], strict=True)]), y)
-    ensemble: dict[str, Any] = {"stages": {}}
-    logits = np.zeros(len(all_rows))
-    for mode, mask in (("mail", has_headers[all_rows]), ("text", ~has_headers[all_rows])):
-        picked = {stage: values[mask] for stage, values in all_scores.items()}
-        ensemble[mode] = fit_mode(units, SHARES[mode], picked, y[mask], weights[mask])
-        logits[mask] = combine(ensemble[mode], picked)
-    for stage in ("ngram", "facts", "gpt"):
-        mask = has_headers[all_rows] if stage == "facts" else np.ones(len(all_rows), bool)
-        scale, bias = platt(all_scores[stage][mask], y[mask], weights[mask])
-        ensemble["stages"][stage] = {"scale": scale, "bias": bias}
-    thresholds = threshold_table(1 / (1 + np.exp(-logits)), y, RATES)
-    metrics = _measure(
-        table, ensemble, stages_for(ngram, facts, model, tokenizer, table, counts, matrix, np.where(part == "test")[0]),
-        np.where(part == "test")[0], has_headers, "SpamAssassin test",
-    )  # fmt: skip
-    for i, absent in enumerate(left_out, 1):
-        foreign = Stages(*(all_scores[stage][origin == i] for stage in ("ngram", "facts", "gpt")))
-        metrics |= _measure(table, ensemble, foreign, left_out[absent], has_headers, f"{absent}, left out of training")
+        fitted = evidence.fit(np.where((part == "train") & (source != absent))[0])
+        foreign[absent] = rows, evidence.scores(rows, *fitted, load_finetuned(folder, tokenizer, config))
+    unseen = [(holdout, own), *foreign.values()]
+    rows = np.concatenate([rows for rows, _ in unseen])
+    scores = {stage: np.concatenate([found[stage] for _, found in unseen]) for stage in STAGES}
+    ensemble, logits = _calibrate(units, scores, spam[rows], has_headers[rows], _weights(unseen, source, spam))
+    thresholds = threshold_table(1 / (1 + np.exp(-logits)), spam[rows], RATES)
+    metrics = evidence.measure("SpamAssassin test", ensemble, test, evidence.scores(test, *linear, model))
+    for absent, (left_out, found) in foreign.items():
+        metrics |= evidence.measure(f"{absent}, left out of training", ensemble, left_out, found)
     _print(metrics)
     training = {
         "messages": f"{len(train):,} labelled ({int(spam[train].sum()):,} spam), "
-        + ", ".join(f"{s} {int(((source == s) & (part == 'train')).sum()):,}" for s in dict.fromkeys(source)),
+        + ", ".join(f"{s} {int((source[train] == s).sum()):,}" for s in dict.fromkeys(source)),
         "network": f"{config.layers} layers, {config.channels} channels, {config.context} tokens, "
         f"vocabulary {config.vocab_size}",
-        "calibrated on": f"{len(all_rows):,} messages that the scoring models had not seen",
+        "calibrated on": f"{len(rows):,} messages that the scoring models had not seen",
     }
-    parts = Parts(
-        run / "pretrain" / "tokenizer.tiktoken", ngram, facts, ensemble, thresholds, metrics, training, SAMPLES
-    )
+    parts = Parts(tokenizer_file, *linear, ensemble, thresholds, metrics, training, SAMPLES)
     return write_bundle(out, name, model, parts, int8=int8)
 
 
-def _measure(
-    table: pd.DataFrame, ensemble: dict[str, Any], stages: Stages, rows: np.ndarray, has_headers: np.ndarray, title: str
-) -> dict[str, Any]:
-    spam = table["spam"].to_numpy()[rows]
-    mail = has_headers[rows]
-    everything = stages.take(np.arange(len(rows)))
-    logits = np.where(mail, combine(ensemble["mail"], everything), combine(ensemble["text"], everything))
-    named = {"ensemble": logits, "GPT alone": stages.gpt, "n-grams alone": stages.ngram}
-    if mail.mean() > 0.9:
-        named["facts alone"] = stages.facts
-        named["ensemble without GPT"] = logits - ensemble["mail"]["weights"]["gpt"] * stages.gpt
-    measured: dict[str, Any] = {f"{title}: {name}": summary(spam, values) for name, values in named.items()}
-    measured[f"{title}: ensemble"]["ece"] = expected_calibration_error(spam, 1 / (1 + np.exp(-logits)))
-    return measured
+def _weights(
+    unseen: Sequence[tuple[np.ndarray, Mapping[str, np.ndarray]]], source: np.ndarray, spam: np.ndarray
+) -> np.ndarray:
+    """Source balance over messages that no scoring model had seen; a source counts apart where it was left out."""
+    origins = [f"{number}/{name}" for number, (rows, _) in enumerate(unseen) for name in source[rows]]
+    return source_weights(np.array(origins), np.concatenate([spam[rows] for rows, _ in unseen]))
+
+
+def _calibrate(
+    units: Mapping[str, float],
+    scores: Mapping[str, np.ndarray],
+    spam: np.ndarray,
+    mail: np.ndarray,
+    weights: np.ndarray,
+) -> tuple[dict[str, Any], np.ndarray]:
+    """The manifest's `ensemble`, and the calibrated logits of the given messages."""
+    ensemble: dict[str, Any] = {"stages": {}}
+    logits = np.zeros(len(spam))
+    for mode, mask in (("mail", mail), ("text", ~mail)):
+        picked = {stage: values[mask] for stage, values in scores.items()}
+        ensemble[mode] = fit_mode(units, SHARES[mode], picked, spam[mask], weights[mask])
+        logits[mask] = combine(ensemble[mode], picked)
+    for stage in STAGES:
+        mask = mail if stage == "facts" else np.ones(len(spam), bool)
+        scale, bias = platt(scores[stage][mask], spam[mask], weights[mask])
+        ensemble["stages"][stage] = {"scale": scale, "bias": bias}
+    return ensemble, logits
 
 
 def _print(metrics: dict[str, Any]) -> None:
