@@ -6,6 +6,7 @@ below the run's folder: they say what happens on mail from elsewhere.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,12 +22,13 @@ from spamfilter.classifier.facts import FactsModel
 from spamfilter.classifier.ngram import NgramModel
 from spamfilter.classifier.tokenizer import Tokenizer
 from trainer.data.prepared import fact_matrix, render_columns
+from trainer.errors import RecipeError
 from trainer.evaluation.metrics import expected_calibration_error, summary
 from trainer.export import Parts, write_bundle
 from trainer.gpt import GPT, GPTConfig
 from trainer.linear import Counts, agreeing, count, fit_facts, fit_ngram, score_ngram, source_weights
 from trainer.recipes.finetune import score as score_gpt
-from trainer.run import RecipeError, Run
+from trainer.run import Run
 from trainer.stacking import STAGES, combine, fit_mode, platt, standardise, threshold_table
 
 RATES = (0.0005, 0.001, 0.002, 0.003, 0.005, 0.01, 0.02, 0.03, 0.05, 0.1)
@@ -57,6 +59,12 @@ def load_finetuned(folder: Path, tokenizer: Tokenizer, config: GPTConfig) -> GPT
     model = GPT(config)
     model.load_state_dict(state["model"])
     return model.eval()
+
+
+def network_of(run: Path, vocab_size: int) -> GPTConfig:
+    """The sizes of a run's network, from the frozen settings of its pretraining."""
+    frozen = json.loads((run / "pretrain" / "settings.json").read_text())
+    return GPTConfig(vocab_size, frozen["context"], frozen["layers"], frozen["heads"], frozen["channels"])
 
 
 @dataclass(frozen=True, slots=True)

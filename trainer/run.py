@@ -19,12 +19,10 @@ import yaml
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor, nn
 
+from trainer.errors import RecipeError
+
 R = TypeVar("R")
 _LOG_EVERY = 20
-
-
-class RecipeError(Exception):
-    """What is wrong in a recipe or a checkpoint, and what to do."""
 
 
 def load_recipe(kind: type[R], name: str, overrides: Mapping[str, Any] | None = None) -> R:

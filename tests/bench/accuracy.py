@@ -23,7 +23,8 @@ from spamfilter.operating_point import resolve_policy
 from spamfilter.policy import judge
 from spamfilter.verdict import Failure, Label, Score, Thresholds
 from tests.bench import report
-from trainer.data.corpora import DataError, data_dir, spamassassin
+from trainer.data.corpora import data_dir, spamassassin
+from trainer.errors import DataError
 from trainer.evaluation.metrics import ham_cut, summary
 
 LEAST_AUC = 0.995

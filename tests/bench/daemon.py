@@ -25,7 +25,8 @@ import psutil
 from tests.__main__ import ROOT
 from tests.bench import report
 from tests.e2e.daemon import ServedDaemon
-from trainer.data.corpora import DataError, data_dir, spamassassin
+from trainer.data.corpora import data_dir, spamassassin
+from trainer.errors import DataError
 
 MOST_RSS_MB = 500
 MOST_READY_S = 5.0

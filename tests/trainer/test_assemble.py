@@ -12,11 +12,12 @@ from spamfilter.classifier import load
 from spamfilter.message import Kind, Message
 from spamfilter.verdict import Score
 from tests.trainer.tiny import tiny_model, tiny_ranks
-from trainer.__main__ import main
 from trainer.assemble import assemble
-from trainer.data.corpora import DataError, Example
+from trainer.commands import main
+from trainer.data.corpora import Example
 from trainer.data.prepared import row
-from trainer.run import RecipeError, Run
+from trainer.errors import RecipeError
+from trainer.run import Run
 
 _HEAD = "From: {who}\nDate: Tue, 03 Feb 2026 10:00:00 +0000\nMessage-ID: <{n}@example.org>\nSubject: {subject}\n\n"
 
@@ -82,4 +83,4 @@ def test_the_command_line_lists_its_steps_and_refuses_what_it_cannot_read(tmp_pa
     refused = runner.invoke(main, ["pretrain", "--run", str(tmp_path), "--set", "nonsense"])
     assert refused.exit_code == 2 and "KEY=VALUE" in refused.output
     missing = runner.invoke(main, ["data", "--run", str(tmp_path), "--data-dir", str(tmp_path)])
-    assert isinstance(missing.exception, DataError)
+    assert missing.exit_code == 1 and "no such file" in missing.output

@@ -11,8 +11,9 @@ from spamfilter import facts
 from spamfilter.document import extract, render
 from spamfilter.message import Kind
 from trainer.data import corpora
-from trainer.data.corpora import DataError, Example
+from trainer.data.corpora import Example
 from trainer.data.prepared import fact_matrix, fingerprint, prepare, render_columns, row
+from trainer.errors import DataError
 
 
 @pytest.mark.corpus

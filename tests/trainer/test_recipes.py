@@ -16,11 +16,12 @@ from spamfilter.message import Kind
 from tests.trainer.tiny import tiny_model
 from trainer.data.corpora import Example
 from trainer.data.prepared import row
+from trainer.errors import RecipeError
 from trainer.recipes import finetune as tuning
 from trainer.recipes import pretrain as pretraining
 from trainer.recipes.finetune import Finetune
 from trainer.recipes.pretrain import Pretrain
-from trainer.run import RecipeError, Run, cosine, load_recipe
+from trainer.run import Run, cosine, load_recipe
 from trainer.tokenizer import train_bpe
 
 HAM = ["lunch on monday at the usual place?", "the report is in the shared folder", "see you tomorrow, drive safely"]

@@ -18,12 +18,9 @@ from pathlib import Path
 import pandas as pd
 
 from spamfilter.message import Kind
+from trainer.errors import DataError
 
 ENVIRONMENT = "SPAMFILTER_DATA_DIR"
-
-
-class DataError(Exception):
-    """Which file is missing or broken, and where to get it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ from rich.progress import track
 
 from spamfilter import facts as fact
 from spamfilter.document import EXTRACTION, canonical, extract, joined, preamble
-from trainer.data.corpora import LABELLED, Example, spamassassin_test
+from trainer.data.corpora import LABELLED, Example, data_dir, spamassassin_test
 
 _LETTERS = re.compile(r"[^\W\d_]+")
 
@@ -49,6 +49,11 @@ def prepare(data: Path, out: Path, *, sources: Iterable[str] = tuple(LABELLED), 
     table.to_json(out, orient="records", lines=True, force_ascii=False)
     stamp_file.write_text(json.dumps(stamp))
     return table
+
+
+def table_of(folder: Path | None, run: Path) -> pd.DataFrame:
+    """The table of a run: extracted at the first call, read from the run's folder after that. Raises DataError."""
+    return prepare(data_dir(folder), run / "data" / "prepared.jsonl")
 
 
 def _chunks(examples: Iterator[Example], size: int) -> Iterator[list[Example]]:
