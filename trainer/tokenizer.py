@@ -29,14 +29,14 @@ def train_bpe(texts: Iterable[str], vocab_size: int) -> dict[bytes, int]:
         show_progress=False,
     )
     tokenizer.train_from_iterator(texts, trainer)
-    to_byte = {character: byte for byte, character in _byte_characters().items()}
+    to_byte = {character: byte for byte, character in byte_characters().items()}
     vocabulary = sorted(tokenizer.get_vocab().items(), key=lambda item: item[1])
     # tiktoken wants the 256 bytes and then the merges in the order they were found
     tokens = [bytes(to_byte[character] for character in token) for token, _ in vocabulary]
     return {token: rank for rank, token in enumerate(tokens)}
 
 
-def _byte_characters() -> dict[int, str]:
+def byte_characters() -> dict[int, str]:
     """GPT-2's table of printable stand-ins for bytes (Radford et al. 2019)."""
     printable = [*range(ord("!"), ord("~") + 1), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
     others = [byte for byte in range(256) if byte not in printable]
