@@ -18,7 +18,7 @@ from spamfilter.facts import address_of, clean_subject, link_host, registered
 from spamfilter.html_text import Visible, strip_tags, visible
 from spamfilter.message import Kind
 from spamfilter.mime import LIMITS, Headers, Limits, Part, Walk, walk
-from spamfilter.normalise import Normalised, normalise
+from spamfilter.normalise import Normalised, normalise, squeezed
 
 EXTRACTION = f"1-{folding.VERSION}-{fact.VERSION}"
 """Document, normaliser and facts version."""
@@ -141,16 +141,18 @@ def _from_mail(raw: bytes, limits: Limits) -> Document:
     page_text = "\n".join(page.text for page in pages)
     use_pages = "multipart/alternative" in seen.multiparts and len(page_text.strip()) >= 20
     whole = page_text if use_pages else "\n\n".join(shown)
+    if len(whole) > _MOST_FOLDED:  # padding must not push the text out of what is folded
+        whole = squeezed(whole)
     body = normalise(whole[:_MOST_FOLDED])
     end_text = ""
     last = [(cut, end) for is_page, cut, end in ends if is_page or not use_pages]
     if any(cut for cut, _ in last) or len(whole) > _MOST_FOLDED:
-        end_text = normalise("\n\n".join(end for _, end in last)[-TAIL_CHARACTERS * 2 :]).text
+        end_text = normalise(squeezed("\n\n".join(end for _, end in last))[-TAIL_CHARACTERS * 2 :]).text
     name, sender = address_of(headers.text("from"))
     domain = sender.partition("@")[2]
     subject = normalise(clean_subject(headers.text("subject"))[:400])
     structure_known = len(headers.fields) > 1
-    facts = fact.text_facts(_sum(body, subject))
+    facts = fact.text_facts(_sum(body, subject), subject.text)
     if structure_known:
         facts |= fact.structure_facts(
             seen, shapes, pages, names, "\n".join(plain), page_text or body.text, registered(domain), raw_8bit=raw_8bit

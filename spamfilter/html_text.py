@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from selectolax.lexbor import LexborHTMLParser
 
@@ -59,16 +60,39 @@ _BLOCKS = frozenset(
     ]
 )
 _HIDING_STYLE = re.compile(
-    r"display\s*:\s*none|visibility\s*:\s*(?:hidden|collapse)|mso-hide\s*:\s*all|(?<![\w-])opacity\s*:\s*0(?:\.0+)?\s*(?:;|$|!)"
-    r"|font-size\s*:\s*[01](?:\.\d+)?(?:px|pt|em|%)?\s*(?:;|$|!)"
-    r"|max-height\s*:\s*0(?:px)?\s*(?:;|$|!)|(?:text-indent|left|top)\s*:\s*-\d{3,}",
+    r"display\s*:\s*none|visibility\s*:\s*(?:hidden|collapse)|mso-hide\s*:\s*all"
+    r"|(?<![\w-])opacity\s*:\s*(?:0|0?\.0\d{0,9})\s*(?:;|$|!)|(?<![\w-])font\s*:\s*0(?![.\d])"
+    r"|font-size\s*:\s*(?:[01](?:\.\d+)?(?:px|pt|%)?|0?(?:\.[0-2]\d*)?r?em)\s*(?:;|$|!)"
+    r"|max-height\s*:\s*0(?:px)?\s*(?:;|$|!)|(?:text-indent|left|top)\s*:\s*-\d{3,}"
+    r"|clip\s*:\s*rect\(\s*0[,\s]|clip-path\s*:\s*inset\(\s*(?:50|100)%|transform\s*:\s*scale\(\s*0\s*\)",
     re.I,
 )
+_NO_ROOM = re.compile(r"(?<![\w-])(?:height|width)\s*:\s*0(?:px)?\s*(?:;|$|!)", re.I)
+_OVERFLOW = re.compile(r"overflow(?:-[xy])?\s*:\s*hidden", re.I)
 _SHOWING_FONT = re.compile(r"font-size\s*:\s*(?:[2-9]\d*|1\d+)", re.I)
-_COLOUR = re.compile(r"(?:^|[;\s])(background(?:-color)?|color)\s*:\s*([^;]+)", re.I)
+_COLOUR = re.compile(r"(?:^|[;\s])(background(?:-color|-image)?|color)\s*:\s*([^;!]{1,100})", re.I)
+_RGB = re.compile(r"rgba?\(\s*(\d{1,3})\s*,\s*(\d{1,3})\s*,\s*(\d{1,3})")
+_HEX = re.compile(r"#?([0-9a-f]{6}|[0-9a-f]{3})")
+_NAMED = {"white": (255, 255, 255), "black": (0, 0, 0), "snow": (255, 250, 250), "ivory": (255, 255, 240)}
+_NEAR = 12
+"""Colours whose parts differ by at most this much look the same to a reader."""
 _SIMPLE_SELECTOR = re.compile(r"^(?:[a-z0-9]+)?([.#])([\w-]+)$", re.I)
 _TAG = re.compile(r"<(?:!--.*?(?:-->|$)|(?:script|style)\b.*?(?:</(?:script|style)\s*>|$)|[^>]*(?:>|$))", re.S | re.I)
 _SPLIT_WORD = re.compile(r"[A-Za-z](?:<!--[^>]{0,200}-->|<[^\s>/]{1,20}>\s{0}</?[^\s>]{0,20}>)[A-Za-z]")
+
+
+Colour = tuple[int, int, int] | str
+Paint = tuple[Colour | None, Colour | None]
+"""Of the letters and behind them; None where a style sheet or a picture decides."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sheets:
+    """What a mail's style sheets do: classes and ids that they hide, whether they set colours, and backgrounds."""
+
+    hidden: frozenset[str]
+    colours: bool
+    backgrounds: bool
 
 
 @dataclass(slots=True)
@@ -120,8 +144,10 @@ def _render(html: str, seen: Visible) -> None:
     root = tree.root
     if root is None:
         return
-    hiding = _hiding_selectors(tree)
+    sheets = _sheets(tree)
     hidden_below: dict[int, bool] = {}
+    paints: dict[int, Paint] = {}
+    paper: Paint = ((0, 0, 0), None if sheets.backgrounds else (255, 255, 255))
     pieces: list[str] = []
     tags: set[str] = set()
     open_link: tuple[int, str, int] | None = None  # the link's node, its target, where its text starts in `pieces`
@@ -134,7 +160,7 @@ def _render(html: str, seen: Visible) -> None:
             open_link = None
         if tag == "-text":
             text = node.text_content or ""
-            if hidden:
+            if hidden or (parent is not None and _unseen(paints.get(parent.mem_id, paper))):
                 seen.hidden_characters += 0 if parent is not None and parent.tag in _DROPPED else len(text.strip())
             else:
                 pieces.append(text if text.strip() else " ")
@@ -143,10 +169,12 @@ def _render(html: str, seen: Visible) -> None:
             continue
         tags.add(tag)
         attributes = node.attributes
+        paint = paints.get(parent.mem_id, paper) if parent is not None else paper
+        paints[node.mem_id] = _painted(paint, tag, attributes, sheets) if attributes else paint
         if tag == "title" and not seen.title:
             seen.title = (node.text(deep=True) or "").strip()[:300]
         if not hidden:
-            hidden = tag in _DROPPED or _hides(tag, attributes, hiding)
+            hidden = tag in _DROPPED or _hides(tag, attributes, sheets.hidden)
         elif _SHOWING_FONT.search(attributes.get("style") or "") and parent is not None and parent.tag not in _DROPPED:
             hidden = hidden_below.get(parent.mem_id, False) and not _only_small(parent)
         hidden_below[node.mem_id] = hidden
@@ -195,7 +223,7 @@ def _hides(tag: str, attributes: dict[str, str | None], hiding: frozenset[str]) 
     if "hidden" in attributes:
         return True
     style = attributes.get("style") or ""
-    if style and (_HIDING_STYLE.search(style) or _same_colour(style)):
+    if style and (_HIDING_STYLE.search(style) or (_NO_ROOM.search(style) and _OVERFLOW.search(style))):
         return True
     if tag == "font" and (attributes.get("size") or "").strip() in ("0", "-7"):
         return True
@@ -206,16 +234,66 @@ def _hides(tag: str, attributes: dict[str, str | None], hiding: frozenset[str]) 
     return False
 
 
-def _same_colour(style: str) -> bool:
-    colours = {name.lower()[:5]: value.strip().lower() for name, value in _COLOUR.findall(style)}
-    return "color" in colours and colours["color"] == colours.get("backg")
+def _painted(paint: Paint, tag: str, attributes: dict[str, str | None], sheets: Sheets) -> Paint:
+    """The colours within an element: as inherited, as its attributes and its style say."""
+    letters, behind = paint
+    styled = "class" in attributes or "id" in attributes
+    if tag == "a" or (styled and sheets.colours):
+        letters = None  # links have a colour of their own
+    if styled and sheets.backgrounds:
+        behind = None
+    if value := attributes.get("color") or attributes.get("text"):
+        letters = _colour(value)
+    if value := attributes.get("bgcolor"):
+        behind = _colour(value)
+    if attributes.get("background"):
+        behind = None  # a picture
+    for name, value in _COLOUR.findall((attributes.get("style") or "")[:2000]):
+        name, value = name.lower(), value.strip().lower()
+        if "url(" in value or "gradient" in value:
+            behind = None
+        elif value.startswith(("inherit", "none", "initial", "unset")) or (name != "color" and value == "transparent"):
+            continue
+        elif name == "color":
+            letters = _colour(value)
+        elif name != "background-image":
+            behind = _colour(value)
+    return letters, behind
 
 
-def _hiding_selectors(tree: LexborHTMLParser) -> frozenset[str]:
-    """Classes and ids that a style sheet in the mail hides; rules inside @media are for other screens."""
-    found: set[str] = set()
+@lru_cache(maxsize=512)
+def _colour(value: str) -> Colour:
+    """A colour's parts, 0 to 255; what is not understood stays as it is written."""
+    value = value.strip().lower()[:100]
+    if match := _RGB.match(value):
+        return int(match.group(1)), int(match.group(2)), int(match.group(3))
+    value = value.split(None, 1)[0] if value else ""
+    if value in _NAMED:
+        return _NAMED[value]
+    if match := _HEX.fullmatch(value):
+        digits = match.group(1) if len(match.group(1)) == 6 else "".join(c + c for c in match.group(1))
+        return int(digits[:2], 16), int(digits[2:4], 16), int(digits[4:], 16)
+    return value
+
+
+def _unseen(paint: Paint) -> bool:
+    letters, behind = paint
+    if letters == "transparent":
+        return True
+    if letters is None or behind is None:
+        return False
+    if isinstance(letters, str) or isinstance(behind, str):
+        return letters == behind
+    return max(abs(a - b) for a, b in zip(letters, behind, strict=True)) <= _NEAR
+
+
+def _sheets(tree: LexborHTMLParser) -> Sheets:
+    """The style sheets in the mail; rules inside @media are for other screens."""
+    hidden: set[str] = set()
+    colours = backgrounds = False
     for style in tree.css("style")[:10]:
         css = re.sub(r"/\*.*?(?:\*/|\Z)", "", (style.text(deep=True) or "")[:50_000], flags=re.S)
+        colours, backgrounds = colours or "color" in css.lower(), backgrounds or "background" in css.lower()
         css = re.sub(r"@media[^{]{0,500}\{(?:[^{}]*\{[^{}]*\})*[^{}]*\}", "", css)
         for rule in css.split("}")[:-1]:
             selectors, brace, body = rule.rpartition("{")
@@ -223,5 +301,5 @@ def _hiding_selectors(tree: LexborHTMLParser) -> frozenset[str]:
                 for selector in selectors.rpartition("{")[2][-300:].split(","):
                     match = _SIMPLE_SELECTOR.match(selector.strip())
                     if match:
-                        found.add(match.group(1) + match.group(2))
-    return frozenset(found)
+                        hidden.add(match.group(1) + match.group(2))
+    return Sheets(frozenset(hidden), colours, backgrounds)

@@ -44,6 +44,8 @@ _ESSENTIAL = frozenset(
 )
 """Read even behind the most fields: a wall of padding in front must not hide how the body is encoded."""
 _NOT_BASE64 = re.compile(rb"[^A-Za-z0-9+/]+")
+_COMMENT = re.compile(rb"\([^()]*\)")
+_TOKEN = re.compile(rb"[A-Za-z0-9][A-Za-z0-9._-]*")
 _FIELD_START = re.compile(rb"[ \t\r]*$|[ \t]|[!-9;-~]{1,100}[ \t]*:|>?From ")
 _FIELD = re.compile(rb"([!-9;-~]{1,100})[ \t]*:[ \t]*(.*)", re.S)
 _ENCODED_WORD = re.compile(r"=\?[^?\s]{1,60}\?[bqBQ]\?[^?]{0,2000}\?=")
@@ -100,6 +102,8 @@ class Part:
     def content(self, limits: Limits = LIMITS) -> tuple[bytes, bytes]:
         """Decoded bytes of the head window and of the tail window ("" when the head holds all)."""
         body = self.body
+        if len(body) > limits.head_bytes:  # blank lines must not push the text out of the windows
+            body = body.strip(b" \t\r\n")
         if len(body) <= limits.head_bytes + limits.tail_bytes:
             return _decode(body, self.encoding), b""
         return _decode(body[: limits.head_bytes], self.encoding), _decode_tail(body, limits.tail_bytes, self.encoding)
@@ -218,7 +222,7 @@ def walk(raw: bytes, seen: Walk, limits: Limits = LIMITS) -> Iterator[Part]:
                 continue
             seen.broken = True
             content_type = "text/plain"
-        encoding = (headers.first("content-transfer-encoding") or b"").strip().lower().decode("ascii", "replace")
+        encoding = _encoding(headers.first("content-transfer-encoding") or b"")
         if content_type == "message/rfc822" and depth < limits.depth:
             if encoding in ("base64", "quoted-printable"):  # against RFC 2046 5.2.1, and yet it happens
                 body = _decode(body[: limits.head_bytes], encoding)
@@ -232,6 +236,12 @@ def walk(raw: bytes, seen: Walk, limits: Limits = LIMITS) -> Iterator[Part]:
             seen.cut = True  # too deep to take apart, but not too deep to read
             content_type, encoding = "text/plain", ""
         yield Part(headers, content_type, parameters, body, depth, encoding)
+
+
+def _encoding(value: bytes) -> str:
+    """The transfer encoding's name, of a value that may have quotes, a comment or a semicolon about it."""
+    match = _TOKEN.search(_COMMENT.sub(b" ", value[:200]))
+    return match.group().decode("ascii").lower() if match else ""
 
 
 def _split(body: bytes, boundary: str, most: int, seen: Walk) -> list[bytes]:

@@ -129,6 +129,26 @@ def test_length_lets_nothing_past(form: str, size: int) -> None:
     assert "\ufffd" not in document.text + document.tail
 
 
+@pytest.mark.parametrize("blank", ["\n", " \n", " ", "\t\r\n", "\u200b", "\xa0\n", "\u2060 "])
+@pytest.mark.parametrize("size", [100_000, 240_000, 500_000])
+def test_blanks_push_no_text_out_of_the_windows(blank: str, size: int) -> None:
+    padding = blank * (size // len(blank.encode()))
+    for text in (f"{padding}themarker", f"themarker{padding}", f"<p>{padding}themarker{padding}</p>"):
+        document = extract(mail(f"text/{'html' if '<p>' in text else 'plain'}; charset=utf-8", text.encode()))
+        if size < 262_144 or "<p>" not in text:
+            assert "themarker" in document.text + document.tail
+    document = extract(f"{padding}themarker".encode(), Kind.TEXT)
+    assert "themarker" in document.text + document.tail
+
+
+@pytest.mark.parametrize(
+    "spelling", ["base64", "BASE64 ", '"base64"', "base64;", "base64 (really)", "(so) base64", "\t Base64"]
+)
+def test_spellings_of_a_transfer_encoding(spelling: str) -> None:
+    raw = mail("text/plain", base64.b64encode(b"buy now, it is cheap"), f"Content-Transfer-Encoding: {spelling}")
+    assert extract(raw).text == "buy now, it is cheap"
+
+
 def test_a_short_text_has_no_tail() -> None:
     assert extract(mail("text/plain", FILLER.encode() * 100)).tail == ""
 

@@ -1,38 +1,29 @@
 """From runs to a bundle: fits the linear stages, calibrates the ensemble, measures it on the fixed test, exports.
 
-Runs that left a source out (`finetune --set leave_out=NAME`) are used for calibration and thresholds when they stand
-below the run's folder: they say what happens on mail from elsewhere.
+What `compare sources` found on sources that were left out calibrates the ensemble and gives its thresholds, where it
+stands in the run's folder: it says what happens on mail from elsewhere.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from rich.console import Console
-from rich.table import Table
 
 from spamfilter.classifier.bundle import Bundle
-from spamfilter.classifier.facts import FactsModel
-from spamfilter.classifier.ngram import NgramModel
-from spamfilter.classifier.tokenizer import Tokenizer
-from trainer.data.prepared import fact_matrix, render_columns
-from trainer.errors import RecipeError
+from trainer.base import load_base, load_classifier
+from trainer.data.prepared import fingerprint_of
+from trainer.evaluation.comparison import Comparison
 from trainer.evaluation.metrics import expected_calibration_error, summary
+from trainer.evidence import TITLES, Evidence
+from trainer.experiments import sources
 from trainer.export import Parts, write_bundle
-from trainer.gpt import GPT, GPTConfig
-from trainer.linear import Counts, agreeing, count, fit_facts, fit_ngram, score_ngram, source_weights
-from trainer.recipes.finetune import score as score_gpt
-from trainer.run import Run
-from trainer.stacking import STAGES, combine, fit_mode, platt, standardise, threshold_table
-
-RATES = (0.0005, 0.001, 0.002, 0.003, 0.005, 0.01, 0.02, 0.03, 0.05, 0.1)
-SHARES = {"mail": {"ngram": 1.0, "facts": 0.5, "gpt": 0.5}, "text": {"ngram": 1.0, "gpt": 0.5}}
+from trainer.linear import source_weights
+from trainer.stacking import SHARES, STAGES, Calibration, Unseen, evidence_sum, platt, threshold_table, units_of
 
 SAMPLES = {
     "mail, ham": (
@@ -51,148 +42,83 @@ SAMPLES = {
 }  # fmt: skip
 
 
-def load_finetuned(folder: Path, tokenizer: Tokenizer, config: GPTConfig) -> GPT:
-    """The model of a fine-tuning run. Raises RecipeError when it has no checkpoint."""
-    state = Run(folder).load()
-    if state is None:
-        raise RecipeError(f"{folder}: no checkpoint; run `python -m trainer finetune` first")
-    model = GPT(config)
-    model.load_state_dict(state["model"])
-    return model.eval()
+def assemble(table: pd.DataFrame, run: Path, out: Path, *, name: str = "default", int8: bool = True) -> Bundle:
+    """Fit, calibrate, measure and write the bundle. Prints the table that stands in its model card.
 
-
-def network_of(run: Path, vocab_size: int) -> GPTConfig:
-    """The sizes of a run's network, from the frozen settings of its pretraining."""
-    frozen = json.loads((run / "pretrain" / "settings.json").read_text())
-    return GPTConfig(vocab_size, frozen["context"], frozen["layers"], frozen["heads"], frozen["channels"])
-
-
-@dataclass(frozen=True, slots=True)
-class Evidence:
-    """The table with what the stages read of it: n-gram counts (N, DIMENSION), facts (N, F), the tokenizer."""
-
-    table: pd.DataFrame
-    counts: Counts
-    matrix: np.ndarray
-    tokenizer: Tokenizer
-
-    @property
-    def spam(self) -> np.ndarray:
-        """Labels (N,)."""
-        return self.table["spam"].to_numpy()
-
-    @property
-    def has_headers(self) -> np.ndarray:
-        """Where the header facts are known (N,)."""
-        return ~np.isnan(self.matrix[:, 0])
-
-    def fit(self, rows: np.ndarray) -> tuple[NgramModel, FactsModel]:
-        """Both linear stages on the given rows; facts only on those whose header facts are known."""
-        spam, sources = self.spam, self.table["source"].to_numpy()
-        ngram = fit_ngram(self.counts[rows], spam[rows], source_weights(sources[rows], spam[rows]))
-        mail = rows[self.has_headers[rows]]
-        agreed = agreeing(self.matrix[mail], spam[mail], sources[mail])
-        facts = fit_facts(self.matrix[mail] * agreed, spam[mail], source_weights(sources[mail], spam[mail]))
-        return ngram, facts
-
-    def scores(self, rows: np.ndarray, ngram: NgramModel, facts: FactsModel, model: GPT) -> dict[str, np.ndarray]:
-        """Every stage's scores of the given rows, by name."""
-        return {
-            "ngram": score_ngram(ngram, self.counts[rows]),
-            "facts": np.nan_to_num(self.matrix[rows]) @ facts.weights + facts.bias,
-            "gpt": score_gpt(model, self.tokenizer, *render_columns(self.table.iloc[rows])),
-        }
-
-    def measure(
-        self, title: str, ensemble: Mapping[str, Any], rows: np.ndarray, scores: Mapping[str, np.ndarray]
-    ) -> dict[str, Any]:
-        """Figures of the ensemble and of each kind of evidence on the given rows."""
-        spam, mail = self.spam[rows], self.has_headers[rows]
-        logits = np.where(mail, combine(ensemble["mail"], scores), combine(ensemble["text"], scores))
-        named = {"ensemble": logits, "GPT alone": scores["gpt"], "n-grams alone": scores["ngram"]}
-        if mail.mean() > 0.9:
-            named["facts alone"] = scores["facts"]
-            named["ensemble without GPT"] = logits - ensemble["mail"]["weights"]["gpt"] * scores["gpt"]
-        measured: dict[str, Any] = {f"{title}: {name}": summary(spam, values) for name, values in named.items()}
-        measured[f"{title}: ensemble"]["ece"] = expected_calibration_error(spam, 1 / (1 + np.exp(-logits)))
-        return measured
-
-
-def assemble(
-    table: pd.DataFrame, run: Path, out: Path, config: GPTConfig, *, name: str = "default", int8: bool = True
-) -> Bundle:
-    """Fit, calibrate, measure and write the bundle. Prints the table that stands in its model card."""
-    tokenizer_file = run / "pretrain" / "tokenizer.tiktoken"
-    tokenizer = Tokenizer.load(tokenizer_file)
-    model = load_finetuned(run / "finetune", tokenizer, config)
-    evidence = Evidence(table, count(*render_columns(table)), fact_matrix(table), tokenizer)
-    part, source = table["part"].to_numpy(), table["source"].to_numpy()
-    spam, has_headers = evidence.spam, evidence.has_headers
-    train, holdout, test = (np.where(part == wanted)[0] for wanted in ("train", "holdout", "test"))
+    Raises RecipeError when a step before it is missing.
+    """
+    base = load_base(run / "pretrain")
+    model = load_classifier(run / "finetune", base.config)
+    evidence = Evidence.of(table, base.tokenizer)
+    train, holdout, test = (evidence.rows(part) for part in ("train", "holdout", "test"))
     linear = evidence.fit(train)
-    own = evidence.scores(holdout, *linear, model)
-    known = {stage: has_headers[holdout] if stage == "facts" else np.ones(len(holdout), bool) for stage in STAGES}
-    units = {stage: standardise(own[stage][known[stage]], spam[holdout][known[stage]]) for stage in STAGES}
-    foreign: dict[str, tuple[np.ndarray, dict[str, np.ndarray]]] = {}
-    for folder in sorted(run.glob("leave-out-*")):
-        absent = folder.name.removeprefix("leave-out-")
-        rows = np.where((source == absent) & (part != "test"))[0]
-        fitted = evidence.fit(np.where((part == "train") & (source != absent))[0])
-        foreign[absent] = rows, evidence.scores(rows, *fitted, load_finetuned(folder, tokenizer, config))
-    unseen = [(holdout, own), *foreign.values()]
-    rows = np.concatenate([rows for rows, _ in unseen])
-    scores = {stage: np.concatenate([found[stage] for _, found in unseen]) for stage in STAGES}
-    ensemble, logits = _calibrate(units, scores, spam[rows], has_headers[rows], _weights(unseen, source, spam))
-    thresholds = threshold_table(1 / (1 + np.exp(-logits)), spam[rows], RATES)
-    metrics = evidence.measure("SpamAssassin test", ensemble, test, evidence.scores(test, *linear, model))
-    for absent, (left_out, found) in foreign.items():
-        metrics |= evidence.measure(f"{absent}, left out of training", ensemble, left_out, found)
-    _print(metrics)
+
+    def unseen(part: str, rows: np.ndarray, units: Any = None) -> Unseen:
+        scores = evidence.scores(rows, *linear, model, precision="auto")
+        spam, mail = evidence.spam[rows], evidence.has_headers[rows]
+        return Unseen(part, scores, spam, mail, evidence.source[rows], units or units_of(scores, spam, mail))
+
+    home = unseen("holdout", holdout)
+    stamp = fingerprint_of(table)
+    foreign = [
+        found.unseen
+        for source in sources.SOURCES
+        if (found := sources.load(run / sources.FOLDER / f"{source}.npz", evidence, source, stamp)) is not None
+    ]
+    parts = [home, *foreign]
+    calibration = Calibration.fit(parts)
+    ensemble = {"stages": _stages(parts), **calibration.weights(home.units)}
+    thresholds = threshold_table([(calibration.probability(part), part.spam) for part in parts])
+    metrics = measure("SpamAssassin test", unseen("test", test, home.units), calibration)
+    for part in foreign:
+        metrics |= measure(f"{part.name}, left out of training", part, calibration)
+    Console(width=130).print(_comparison(metrics).table())
     training = {
-        "messages": f"{len(train):,} labelled ({int(spam[train].sum()):,} spam), "
-        + ", ".join(f"{s} {int((source[train] == s).sum()):,}" for s in dict.fromkeys(source)),
-        "network": f"{config.layers} layers, {config.channels} channels, {config.context} tokens, "
-        f"vocabulary {config.vocab_size}",
-        "calibrated on": f"{len(rows):,} messages that the scoring models had not seen",
+        "messages": f"{len(train):,} labelled ({int(evidence.spam[train].sum()):,} spam), "
+        + ", ".join(f"{s} {int((evidence.source[train] == s).sum()):,}" for s in dict.fromkeys(evidence.source)),
+        "network": f"{base.config.layers} layers, {base.config.channels} channels, {base.config.context} tokens, "
+        f"vocabulary {base.config.vocab_size}",
+        "calibrated on": f"{sum(len(part.spam) for part in parts):,} messages that the scoring models had not seen",
+        "data": stamp,
     }
-    parts = Parts(tokenizer_file, *linear, ensemble, thresholds, metrics, training, SAMPLES)
-    return write_bundle(out, name, model, parts, int8=int8)
+    tokenizer = run / "pretrain" / "tokenizer.tiktoken"
+    return write_bundle(
+        out, name, model, Parts(tokenizer, *linear, ensemble, thresholds, metrics, training, SAMPLES), int8=int8
+    )
 
 
-def _weights(
-    unseen: Sequence[tuple[np.ndarray, Mapping[str, np.ndarray]]], source: np.ndarray, spam: np.ndarray
-) -> np.ndarray:
-    """Source balance over messages that no scoring model had seen; a source counts apart where it was left out."""
-    origins = [f"{number}/{name}" for number, (rows, _) in enumerate(unseen) for name in source[rows]]
-    return source_weights(np.array(origins), np.concatenate([spam[rows] for rows, _ in unseen]))
-
-
-def _calibrate(
-    units: Mapping[str, float],
-    scores: Mapping[str, np.ndarray],
-    spam: np.ndarray,
-    mail: np.ndarray,
-    weights: np.ndarray,
-) -> tuple[dict[str, Any], np.ndarray]:
-    """The manifest's `ensemble`, and the calibrated logits of the given messages."""
-    ensemble: dict[str, Any] = {"stages": {}}
-    logits = np.zeros(len(spam))
-    for mode, mask in (("mail", mail), ("text", ~mail)):
-        picked = {stage: values[mask] for stage, values in scores.items()}
-        ensemble[mode] = fit_mode(units, SHARES[mode], picked, spam[mask], weights[mask])
-        logits[mask] = combine(ensemble[mode], picked)
+def measure(title: str, part: Unseen, calibration: Calibration) -> dict[str, dict[str, float]]:
+    """Figures of the ensemble, of each kind of evidence alone, and of the ensemble without each."""
+    probability = calibration.probability(part)
+    measured = {f"{title}: ensemble": summary(part.spam, probability)}
+    measured[f"{title}: ensemble"]["ece"] = expected_calibration_error(part.spam, probability)
     for stage in STAGES:
-        mask = mail if stage == "facts" else np.ones(len(spam), bool)
-        scale, bias = platt(scores[stage][mask], spam[mask], weights[mask])
-        ensemble["stages"][stage] = {"scale": scale, "bias": bias}
-    return ensemble, logits
+        measured[f"{title}: {TITLES[stage]}"] = summary(part.spam, part.scores[stage])
+    for stage in STAGES:
+        rest = {mode: {s: share for s, share in of.items() if s != stage} for mode, of in SHARES.items()}
+        without = TITLES[stage].removesuffix(" alone")
+        measured[f"{title}: ensemble without {without}"] = summary(part.spam, evidence_sum(part, rest))
+    return measured
 
 
-def _print(metrics: dict[str, Any]) -> None:
-    view = Table("evidence", "ROC AUC", "1-ROCA %", "recall @ FPR 0.1 %", "recall @ FPR 0.5 %", "ham", "spam")
-    for name, m in metrics.items():
-        view.add_row(
-            name, f"{m['roc_auc']:.5f}", f"{m['one_minus_roca_percent']:.3f}", f"{100 * m['recall_at_0.1']:.1f}",
-            f"{100 * m['recall_at_0.5']:.1f}", str(m["ham"]), str(m["spam"]),
-        )  # fmt: skip
-    Console(width=130).print(view)
+def _stages(parts: Sequence[Unseen]) -> dict[str, dict[str, float]]:
+    """Each stage's own scale and bias, for people: its probability is shown beside the ensemble's."""
+    spam = np.concatenate([part.spam for part in parts])
+    origin = np.concatenate([np.char.add(f"{part.name}/", part.source.astype(str)) for part in parts])
+    weights = source_weights(origin, spam)
+    found = {}
+    for stage in STAGES:
+        scale, bias = platt(np.concatenate([part.scores[stage] for part in parts]), spam, weights)
+        found[stage] = {"scale": scale, "bias": bias}
+    return found
+
+
+def _comparison(metrics: Mapping[str, Mapping[str, float]]) -> Comparison:
+    made = Comparison(
+        "measured",
+        ("roc_auc", "one_minus_roca_percent", "recall_at_0.1", "recall_at_0.5", "ham", "spam"),
+        "evidence",
+    )
+    for name, figures in metrics.items():
+        made.add(name, figures)
+    return made

@@ -24,6 +24,8 @@ from spamfilter.classifier.facts import FactsModel
 from spamfilter.classifier.ngram import NgramModel
 from spamfilter.message import Message, kind_of
 from spamfilter.verdict import Failure
+from trainer.errors import RecipeError
+from trainer.evaluation.model_card import model_card
 from trainer.gpt import GPT
 
 
@@ -69,7 +71,12 @@ class ServingGPT(nn.Module):
 
 
 def export_graph(model: GPT, path: Path, *, int8: bool = True) -> None:
-    """Write the serving graph as ONNX, its matrices as int8 where asked (activations by their range, per message)."""
+    """Write the serving graph as ONNX, its matrices as int8 where asked (activations by their range, per message).
+
+    Raises RecipeError for a network that does not pool the last token: the graph computes no other.
+    """
+    if model.config.pooling != "last":
+        raise RecipeError(f"pooling {model.config.pooling!r} cannot be served: fine-tune with pooling=last to export")
     serving = ServingGPT(model.eval()).eval()
     example = torch.randint(0, model.config.vocab_size, (17,))
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
@@ -186,30 +193,3 @@ def self_test_cases(draft: Ensemble, samples: Mapping[str, bytes]) -> list[dict[
             {"name": name, "kind": str(kind_of(raw)), "raw": text, "probability": round(outcome.probability, 4)}
         )
     return cases
-
-
-def model_card(name: str, content: Mapping[str, Any]) -> str:
-    """What the model is, what it was trained on, what it reaches, where it fails."""
-    rows = "\n".join(
-        f"| {row} | {m['roc_auc']:.5f} | {100 * m['recall_at_0.1']:.1f} | {100 * m['recall_at_0.5']:.1f} "
-        f"| {m['ham']} + {m['spam']} |"
-        for row, m in content["metrics"].items()
-    )
-    training = "\n".join(f"- {key}: {value}" for key, value in content["training"].items())
-    return f"""# Model card: {name}
-
-A spam classifier for mail and short messages: a causal transformer (GPT-2 layout) pretrained from scratch and
-fine-tuned, beside a linear model over hashed n-grams and one over facts about headers and structure.
-
-## Training
-{training}
-
-## Measured
-| evidence | ROC AUC | recall at FPR 0.1 % | recall at FPR 0.5 % | ham + spam |
-|---|---|---|---|---|
-{rows}
-
-## Limits
-Trained on English mail of 1999-2010, one technical list of 2019-2026, and SMS of about 2010. Mail from elsewhere is
-judged less well than the table says; other languages hardly at all beyond their headers. Correct it and retrain.
-"""

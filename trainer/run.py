@@ -1,48 +1,84 @@
-"""A run's folder: frozen settings, `metrics.jsonl`, and a checkpoint from which the run goes on as if never stopped."""
+"""A run's folder: frozen settings, where they came from, `metrics.jsonl`, curves, and checkpoints to go on from."""
 
 from __future__ import annotations
 
 import dataclasses
 import difflib
 import json
-import math
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 import torch
 import yaml
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-from torch import Tensor, nn
 
+from spamfilter import __version__
+from spamfilter.document import EXTRACTION
 from trainer.errors import RecipeError
+from trainer.evaluation.provenance import code_version
 
 R = TypeVar("R")
-_LOG_EVERY = 20
 
 
 def load_recipe(kind: type[R], name: str, overrides: Mapping[str, Any] | None = None) -> R:
     """Recipe settings: the shipped YAML `name` (or a path), then overrides. Unknown keys name the nearest one.
 
-    Raises RecipeError.
+    A whole number stands for a fraction where one is wanted (`epochs: 1`); other types are refused. Raises RecipeError.
     """
-    path = Path(name)
-    text = (
-        path.read_text("utf-8")
-        if path.suffix
-        else resources.files("trainer.recipes").joinpath(f"{name}.yaml").read_text("utf-8")
-    )
-    values = {**(yaml.safe_load(text) or {}), **(overrides or {})}
-    known = [f.name for f in dataclasses.fields(kind)]  # type: ignore[arg-type]
-    for key in values:
-        if key not in known:
-            near = difflib.get_close_matches(key, known, n=1)
+    return _settings(kind, name, _read(name), overrides or {})
+
+
+def _settings(kind: type[R], name: str, shipped: Mapping[str, Any], overrides: Mapping[str, Any]) -> R:
+    values = {**shipped, **{key: value for key, value in overrides.items() if "." not in key}}
+    fields = {f.name: f for f in dataclasses.fields(kind)}  # type: ignore[arg-type]
+    below: dict[str, dict[str, Any]] = {}
+    for key in (key for key in overrides if "." in key):  # augment.leet=0.1
+        section, _, rest = key.partition(".")
+        below.setdefault(section, {})[rest] = overrides[key]
+        values.setdefault(section, {})
+    for key, value in values.items():
+        if key not in fields:
+            near = difflib.get_close_matches(key, fields, n=1)
             raise RecipeError(f"{name}: unknown key {key!r}" + (f"; did you mean {near[0]!r}?" if near else ""))
-    return kind(**values)
+        default = fields[key].default
+        wanted = type(default if default is not dataclasses.MISSING else value)
+        if dataclasses.is_dataclass(wanted):
+            if not isinstance(value, dict):
+                raise RecipeError(f"{name}: {key}: expected keys below it, found {value!r}")
+            values[key] = _settings(wanted, f"{name}: {key}", value, below.pop(key, {}))
+        elif wanted is float and isinstance(value, int) and not isinstance(value, bool):
+            values[key] = float(value)
+        elif wanted is tuple and isinstance(value, list | str):
+            values[key] = tuple(value.split(",")) if isinstance(value, str) and value else tuple(value)
+        elif type(value) is not wanted or key in below:
+            raise RecipeError(f"{name}: {key}: expected {wanted.__name__}, found {value!r}")
+    try:
+        return kind(**values)
+    except ValueError as error:
+        raise RecipeError(f"{name}: {error}") from None
+
+
+def _read(name: str) -> dict[str, Any]:
+    path = Path(name)
+    try:
+        if path.suffix:
+            text = path.read_text("utf-8")
+        else:
+            text = resources.files("trainer.recipes").joinpath(f"{name}.yaml").read_text("utf-8")
+        values = yaml.safe_load(text) or {}
+    except FileNotFoundError:
+        shipped = sorted(p.name.removesuffix(".yaml") for p in resources.files("trainer.recipes").iterdir()
+                         if p.name.endswith(".yaml"))  # fmt: skip
+        raise RecipeError(f"no recipe {name!r}: give a YAML file, or one of {', '.join(shipped)}") from None
+    except yaml.YAMLError as error:
+        raise RecipeError(f"{name}: not YAML: {error}") from None
+    if not isinstance(values, dict):
+        raise RecipeError(f"{name}: expected `key: value` lines")
+    return values
 
 
 @dataclass(slots=True)
@@ -52,14 +88,27 @@ class Run:
     folder: Path
 
     @classmethod
-    def open(cls, folder: Path, settings: Any) -> Run:
-        """Create the folder, or open it to resume. Raises RecipeError when it was made with other settings."""
+    def open(cls, folder: Path, settings: Any, *, data: str = "") -> Run:
+        """Create the folder, or open it to go on. `data` is the data's fingerprint.
+
+        Raises RecipeError when the folder was made with other settings or other data.
+        """
         folder.mkdir(parents=True, exist_ok=True)
         frozen = json.dumps(dataclasses.asdict(settings), indent=1, sort_keys=True)
-        file = folder / "settings.json"
+        file, origin = folder / "settings.json", folder / "origin.json"
         if file.exists() and file.read_text() != frozen:
-            raise RecipeError(f"{folder} holds a run with other settings: choose another folder, or remove it")
+            changed = _changed(json.loads(file.read_text()), json.loads(frozen))
+            raise RecipeError(
+                f"{folder} holds a run with other settings ({changed}): choose another --run folder, or remove it"
+            )
+        if origin.exists() and data and (before := json.loads(origin.read_text())["data"]) not in ("", data):
+            raise RecipeError(
+                f"{folder} holds a run on other data (fingerprint {before}, now {data}): "
+                "choose another --run folder, or remove it"
+            )
         file.write_text(frozen)
+        if not origin.exists():
+            origin.write_text(json.dumps({"data": data, **_origin()}, indent=1))
         return cls(folder)
 
     def log(self, **values: float | int | str) -> None:
@@ -77,88 +126,30 @@ class Run:
         temporary.replace(self.folder / name)
 
     def load(self, name: str = "checkpoint.pt") -> dict[str, Any] | None:
-        """The last checkpoint, or None. Tensors and plain values only: nothing in it is executed."""
+        """The last checkpoint, or None. Tensors and plain values only: nothing in it is executed.
+
+        Raises RecipeError when the file is damaged.
+        """
         path = self.folder / name
         if not path.exists():
             return None
-        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        try:
+            state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        except Exception as error:  # whatever the reader of a damaged file raises
+            raise RecipeError(f"{path}: cannot be read ({type(error).__name__}): remove it to start again") from None
         return state
 
 
-def decayed(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
-    """Parameter groups for AdamW: matrices decay, vectors (norms, biases) do not."""
-    matrices: list[Tensor] = [p for p in model.parameters() if p.requires_grad and p.dim() >= 2]
-    vectors: list[Tensor] = [p for p in model.parameters() if p.requires_grad and p.dim() < 2]
-    return [{"params": matrices, "weight_decay": weight_decay}, {"params": vectors, "weight_decay": 0.0}]
+def _changed(before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
+    keys = [key for key in {**before, **after} if before.get(key) != after.get(key)]
+    return ", ".join(f"{key}: {before.get(key)!r}, now {after.get(key)!r}" for key in keys[:4])
 
 
-def cosine(step: int, steps: int, warmup: int, floor: float = 0.1) -> float:
-    """Learning-rate factor: linear warm-up, then half a cosine down to `floor`."""
-    if step < warmup:
-        return (step + 1) / warmup
-    progress = min((step - warmup) / max(steps - warmup, 1), 1.0)
-    return floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * progress))
-
-
-class Pace(Protocol):
-    """The settings of a recipe that the loop reads."""
-
-    learning_rate: float
-    warmup: int
-    clip: float
-    checkpoint_every: int
-
-
-def advance(
-    run: Run,
-    model: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    pace: Pace,
-    *,
-    title: str,
-    steps: int,
-    floor: float,
-    loss_of: Callable[[int], tuple[Tensor, int]],
-    measure: Callable[[], Mapping[str, float]],
-) -> None:
-    """Train from the run's checkpoint, if there is one, to the last step.
-
-    `loss_of(step)` gives the loss of a step's batch and how many tokens it read; it must depend on the step alone, so
-    that a stopped run goes on as if it had not been. `measure` gives held-out figures, logged with each checkpoint.
-    """
-    step = 0
-    if (state := run.load()) is not None:
-        model.load_state_dict(state["model"])
-        optimizer.load_state_dict(state["optimizer"])
-        step = state["step"]
-    columns = (
-        TextColumn(title),
-        BarColumn(),
-        TextColumn("{task.completed}/{task.total} loss {task.fields[loss]:.3f} {task.fields[rate]:.0f} tok/s"),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns) as progress:
-        bar = progress.add_task("", total=steps, completed=step, loss=math.nan, rate=0.0)
-        began, losses, tokens = time.monotonic(), [], 0
-        while step < steps:
-            rate = pace.learning_rate * cosine(step, steps, pace.warmup, floor)
-            for group in optimizer.param_groups:
-                group["lr"] = rate
-            model.train()
-            loss, read = loss_of(step)
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_(model.parameters(), pace.clip)
-            optimizer.step()
-            optimizer.zero_grad(set_to_none=True)
-            step += 1
-            losses.append(loss.item())
-            tokens += read
-            if step % _LOG_EVERY == 0:
-                speed = tokens / (time.monotonic() - began)
-                mean = sum(losses) / len(losses)
-                began, losses, tokens = time.monotonic(), [], 0
-                progress.update(bar, completed=step, loss=mean, rate=speed)
-                run.log(step=step, loss=round(mean, 4), rate=round(speed), lr=rate)
-            if step % pace.checkpoint_every == 0 or step == steps:
-                run.log(step=step, **measure())
-                run.save({"model": model.state_dict(), "optimizer": optimizer.state_dict(), "step": step})
+def _origin() -> dict[str, str]:
+    return {
+        "spamfilter": __version__,
+        "code": code_version(),
+        "extraction": EXTRACTION,
+        "torch": torch.__version__,
+        "created": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+    }

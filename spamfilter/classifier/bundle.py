@@ -17,7 +17,7 @@ from typing import Any
 from spamfilter.document import EXTRACTION
 from spamfilter.verdict import Thresholds
 
-FORMAT = 1
+FORMAT = 2
 MANIFEST = "manifest.json"
 
 

@@ -1,8 +1,8 @@
 """Puts the three kinds of evidence together: n-grams at home, facts abroad, the GPT for what language means.
 
 Each stage's linear score is mapped to a probability of its own (for people), and a weighted sum of the scores to the
-calibrated one that decides. Mail with headers and bare text (SMS, posts) are put together apart, since only mail has
-facts about headers. Weights and calibration stand in the bundle's manifest.
+calibrated one that decides. Mail with headers and bare text (SMS, posts) are put together apart, since of a bare text
+only the facts about its words are known. Weights and calibration stand in the bundle's manifest.
 """
 
 from __future__ import annotations
@@ -31,6 +31,12 @@ SELF_TEST_TOLERANCE = 0.05
 def sigmoid(x: float) -> float:
     """1 / (1 + exp(-x)) without overflow."""
     return 1 / (1 + math.exp(-x)) if x >= 0 else math.exp(x) / (1 + math.exp(x))
+
+
+def counted(how: Mapping[str, Any], score: float) -> float:
+    """What a stage's linear score adds to the logit: its distance from the centre in units, bounded where so said."""
+    value = (score - how["centre"]) / how["unit"]
+    return float(how["weight"] * (math.tanh(value) if how["bounded"] else value))
 
 
 class Ensemble:
@@ -85,15 +91,13 @@ class Ensemble:
         except Exception as error:  # the seam's contract: content never raises
             return Failure(FailureKind.UNPARSABLE, f"{type(error).__name__}: {error}"[:200])
         timings = {"document": (extracted - started) * 1e3, **steps, "total": (time.perf_counter() - started) * 1e3}
-        return self._together_as(scores, timings)
+        return self._together_as("mail" if document.has_headers else "text", scores, timings)
 
     def _stages(self, document: Document) -> tuple[dict[str, float], dict[str, float]]:
         """Linear scores by stage, and milliseconds by step."""
         t0 = time.perf_counter()
         head, tail = render(document)
-        scores = {"ngram": self._ngram.score(head, tail)}
-        if document.has_headers:
-            scores["facts"] = self._facts.score(document.facts)
+        scores = {"ngram": self._ngram.score(head, tail), "facts": self._facts.score(document.facts)}
         t1 = time.perf_counter()
         window = self._tokenizer.window(head, tail, self._context)
         t2 = time.perf_counter()
@@ -101,9 +105,9 @@ class Ensemble:
         t3 = time.perf_counter()
         return scores, {"ngram": (t1 - t0) * 1e3, "tokenise": (t2 - t1) * 1e3, "gpt": (t3 - t2) * 1e3}
 
-    def _together_as(self, scores: Mapping[str, float], timings: Mapping[str, float]) -> Score:
-        mode = self._together["mail" if "facts" in scores else "text"]
-        logit = mode["bias"] + sum(mode["weights"][stage] * score for stage, score in scores.items())
+    def _together_as(self, kind: str, scores: Mapping[str, float], timings: Mapping[str, float]) -> Score:
+        mode = self._together[kind]
+        logit = mode["bias"] + sum(counted(mode["stages"][stage], score) for stage, score in scores.items())
         stages = {
             stage: sigmoid(self._together["stages"][stage]["scale"] * score + self._together["stages"][stage]["bias"])
             for stage, score in scores.items()

@@ -9,10 +9,16 @@ returned is unknown.
 from spamfilter.facts.addresses import address_of, link_host, registered
 from spamfilter.facts.header import HEADER_FACTS, clean_subject, header_facts
 from spamfilter.facts.structure import STRUCTURE_FACTS, structure_facts, text_links
-from spamfilter.facts.text import TEXT_FACTS, text_facts
+from spamfilter.facts.text import TEXT_FACTS as SHAPE_FACTS
+from spamfilter.facts.text import text_facts as shape_facts
+from spamfilter.facts.topics import TOPIC_FACTS, topic_facts
+from spamfilter.normalise import Normalised
 
-VERSION = 1
+VERSION = 2
 """Part of the extraction version: a bundle trained on other facts is refused."""
+
+TEXT_FACTS: tuple[str, ...] = SHAPE_FACTS + TOPIC_FACTS
+"""What the visible text says: always known."""
 
 NAMES: tuple[str, ...] = HEADER_FACTS + STRUCTURE_FACTS + TEXT_FACTS
 
@@ -31,3 +37,8 @@ __all__ = [
     "text_facts",
     "text_links",
 ]
+
+
+def text_facts(folded: Normalised, subject: str = "") -> dict[str, bool]:
+    """Facts about the shape of a text, and about the topics that it and its subject name."""
+    return shape_facts(folded) | topic_facts(folded.text, subject)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 
 FREEMAIL = frozenset(
     """
@@ -16,6 +17,13 @@ CHEAP_TLD = frozenset(
     """
     biz bond buzz cam cc cf cfd click club cn fun ga gq icu info link live ml monster online press pw quest rest
     ru sbs shop site space store su tk top vip website work ws xyz
+    """.split()
+)
+BRANDS = frozenset(
+    """
+    adobe amazon americanexpress apple att bankofamerica barclays binance chase citibank coinbase costco dhl docusign
+    dropbox ebay facebook fedex hsbc icloud instagram linkedin lloyds mastercard metamask microsoft natwest netflix
+    norton office365 outlook paypal royalmail santander sharepoint spotify usps visa walmart wellsfargo whatsapp xfinity
     """.split()
 )
 NUMERIC_HOST = re.compile(r"^\[?\d{1,3}(?:\.\d{1,3}){3}\]?$|^0x[0-9a-f]+$|^\d{8,10}$")
@@ -54,3 +62,10 @@ def address_of(value: str) -> tuple[str, str]:
     if posing and posing.group(3) != match.group(1):
         return (posing.group(1) or posing.group(2)).strip(), posing.group(3).lower()
     return value[: match.start()].strip(' <"'), match.group(1).lower()
+
+
+def claims_brand(text: str, domain: str) -> bool:
+    """True when a text names a well-known brand whose name is not in the domain: the one poses as the other."""
+    words = re.findall(r"[a-z0-9&]+", text.lower()[:200])
+    named = (BRANDS & {*words, *map("".join, pairwise(words))}) if words else set()
+    return bool(named) and not any(brand in domain.replace("-", "") for brand in named)

@@ -10,7 +10,7 @@ import re
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
-from spamfilter.facts.addresses import CHEAP_TLD, FREEMAIL, NUMERIC_HOST, address_of, registered
+from spamfilter.facts.addresses import CHEAP_TLD, FREEMAIL, NUMERIC_HOST, address_of, claims_brand, registered
 from spamfilter.facts.text import MONEY
 from spamfilter.mime import Headers, decode_words
 
@@ -35,6 +35,11 @@ HEADER_FACTS: tuple[str, ...] = tuple(
     mailer_free_software mailer_phone mailer_short_word thread_index priority_high importance_present
     organization_present mime_version_missing mime_version_odd_spelling received_spf_present dkim_present
     x_headers_many x_headers_random header_order_from_before_received content_type_missing
+    received_client_is_senders received_names_sender received_authenticated received_encrypted
+    message_id_host_in_received mailer_outlook_message_id_odd date_in_future date_long_ago from_freemail_not_received
+    from_name_claims_brand from_name_claims_role from_name_claims_recipient from_domain_random from_user_random
+    subject_names_address subject_spaced subject_short_greeting return_path_verp reply_to_another_freemail
+    list_consistent newsletter_consistent
     """.split()
 )
 """Unknown where there is no header block (SMS, bare texts)."""
@@ -55,6 +60,20 @@ _FREE_MAILER = re.compile(
     r"|roundcube|squirrelmail|k-9|git-send-email"
 )
 _PRIVATE_IP = re.compile(r"^(?:10|127|192\.168|172\.(?:1[6-9]|2\d|3[01])|169\.254)\.")
+_OUTLOOK_ID = re.compile(
+    r"^<?(?:[0-9a-f]{8,16}\$[0-9a-f]{8}\$[0-9a-f]{8}@|!&!|[0-9A-Z]{20,}@|[\w.+-]*@\S+\.prod\.)", re.I
+)
+_ROLE = re.compile(
+    r"\b(?:support|security|service|services|team|admin(?:istrator)?|help ?desk|account|billing|notification|alert"
+    r"|it|hr|payroll|mail ?server|postmaster|webmail|quarantine|customer|department|verification|no-?reply)\b",
+    re.I,
+)
+_GREETING_SUBJECT = re.compile(
+    r"\W*(?:hi|hello|hey|hallo|good (?:day|news|morning)|dear|greetings|urgent|attention|important)\b"
+)
+_SPACED_SUBJECT = re.compile(r"(?:\b\w[ .\-_*]){4,}\w\b")
+_RANDOM = re.compile(r"[bcdfghjklmnpqrstvwxz]{5,}|\d[a-z]+\d[a-z]*\d|[a-z]\d[a-z]\d", re.I)
+_AUTHENTICATED = re.compile(r"\besmtps?a\b|\bauthenticated\b|\(auth|\bsmtp auth")
 _TRAILING_ID = re.compile(r"(?<!\s)\s{3,}\S{3,}$|\s\[?[a-z]*\d+[a-z][a-z0-9]*\]?$")
 
 
@@ -64,7 +83,7 @@ def header_facts(headers: Headers) -> dict[str, bool]:
     name, sender = address_of(headers.text("from"))
     user, _, domain = sender.partition("@")
     base = registered(domain)
-    facts |= _received(headers)
+    facts |= _received(headers, base, domain)
     facts |= _message_id(headers, base)
     facts |= _date(headers)
     raw_from = headers.first("from")
@@ -84,6 +103,11 @@ def header_facts(headers: Headers) -> dict[str, bool]:
         "from_name_upper": len(name) > 4 and name.isupper(),
         "from_malformed": raw_from is not None and "." not in domain,
         "from_encoded": b"=?" in (raw_from or b""),
+        "from_name_claims_brand": claims_brand(name, domain),
+        "from_name_claims_role": bool(_ROLE.search(name)),
+        "from_name_claims_recipient": _claims_recipient(name, domain, headers),
+        "from_domain_random": bool(_RANDOM.search(base.partition(".")[0])),
+        "from_user_random": bool(_RANDOM.search(user)),
     }
     _, reply_to = address_of(headers.text("reply-to"))
     _, return_path = address_of(headers.text("return-path"))
@@ -96,15 +120,28 @@ def header_facts(headers: Headers) -> dict[str, bool]:
         "return_path_other_domain": bool(return_domain) and registered(return_domain) != base,
         "return_path_null": (headers.first("return-path") or b"").strip() == b"<>",
         "return_path_same": bool(return_path) and return_path == sender,
+        "return_path_verp": bool(re.search(r"bounce|=|-return-|owner-|sentto-", return_path.partition("@")[0])),
+        "reply_to_another_freemail": bool(reply_to) and reply_domain in FREEMAIL and reply_to != sender,
         "sender_field_present": "sender" in headers,
     }
     facts |= _recipients(headers, sender)
     facts |= _subject(headers)
     facts |= _lists_and_mailers(headers)
+    facts["list_consistent"] = facts["list_id"] and facts["list_precedence"] and facts["return_path_verp"]
+    facts["newsletter_consistent"] = facts["received_client_is_senders"] and (
+        facts["message_id_host_is_senders"] or facts["return_path_verp"] or facts["list_unsubscribe"]
+    )
     return facts
 
 
-def _received(headers: Headers) -> dict[str, bool]:
+def _claims_recipient(name: str, domain: str, headers: Headers) -> bool:
+    """The display name poses as the recipient's own organisation."""
+    recipient = address_of(headers.text("to"))[1].partition("@")[2]
+    company = registered(recipient).partition(".")[0]
+    return len(company) > 3 and company in name.lower().replace(" ", "") and registered(domain) != registered(recipient)
+
+
+def _received(headers: Headers, sender_base: str, sender_domain: str) -> dict[str, bool]:
     hops = [decode_words(value) for value in headers.all("received")[:30]]
     outside: tuple[str, str] | None = None  # the first hop, from the top, that took the mail from a public address
     for hop in hops:
@@ -119,7 +156,16 @@ def _received(headers: Headers) -> dict[str, bool]:
     helo, verified = outside if outside else ("", "")
     verified_host = verified.split("[")[0].strip().split(" ")[-1].split("@")[-1].lower()
     joined = " ".join(hops).lower()
+    message_host = decode_words(headers.first("message-id") or b"").strip(" <>").rpartition("@")[2]
+    message_base = registered(message_host) if "." in message_host else ""
     return {
+        "received_client_is_senders": bool(sender_base) and registered(verified_host or helo) == sender_base,
+        "received_names_sender": bool(sender_base) and sender_base in joined,
+        "received_authenticated": bool(_AUTHENTICATED.search(joined)),
+        "received_encrypted": "esmtps" in joined or "tlsv" in joined or "version=tls" in joined,
+        "message_id_host_in_received": bool(message_base) and message_base in joined,
+        "from_freemail_not_received": sender_domain in FREEMAIL and bool(hops)
+        and registered(sender_domain).partition(".")[0] not in joined,
         "received_none": not hops,
         "received_one": len(hops) == 1,
         "received_two": len(hops) == 2,
@@ -161,13 +207,16 @@ def _date(headers: Headers) -> dict[str, bool]:
         if arrived:
             break
     known = sent is not None and arrived is not None
-    gap = abs((arrived - sent).total_seconds()) if sent is not None and arrived is not None else 0.0
+    ahead = (sent - arrived).total_seconds() if sent is not None and arrived is not None else 0.0
+    gap = abs(ahead)
     zone = re.search(r"([+-])(\d{2})(\d{2})\b", value)
     return {
         "date_missing": not value,
         "date_malformed": bool(value) and sent is None,
         "date_without_zone": bool(value) and not zone and not re.search(r"\b(?:GMT|UTC?|[ECMP][SD]T)\b", value),
         "date_off_by_a_day": known and gap > 86_400,
+        "date_in_future": known and ahead > 10_800,
+        "date_long_ago": known and ahead < -4 * 86_400,
         "date_off_by_an_hour": known and 3_600 < gap <= 86_400,
         "date_zone_odd": bool(zone) and (int(zone.group(2)) > 14 or zone.group(3) not in ("00", "30", "45"))
         if zone
@@ -227,6 +276,9 @@ def _subject(headers: Headers) -> dict[str, bool]:
         "subject_long": len(subject) > 80,
         "subject_starts_lower": bool(subject) and subject[0].islower(),
         "subject_names_recipient": len(to_user) > 3 and to_user in subject.lower(),
+        "subject_names_address": "@" in subject and "." in subject.partition("@")[2],
+        "subject_spaced": bool(_SPACED_SUBJECT.search(subject[:200])),
+        "subject_short_greeting": len(subject) < 25 and bool(_GREETING_SUBJECT.match(subject.lower())),
     }
 
 
@@ -252,6 +304,8 @@ def _lists_and_mailers(headers: Headers) -> dict[str, bool]:
         "mailer_outlook": outlook,
         # Outlook always writes X-MimeOLE or Thread-Index; those who only claim to be Outlook forget
         "mailer_outlook_forged": outlook and not ("x-mimeole" in headers or "thread-index" in headers),
+        "mailer_outlook_message_id_odd": outlook
+        and not _OUTLOOK_ID.match(decode_words(headers.first("message-id") or b"").strip()),
         "mailer_outlook_express": "outlook express" in mailer,
         "mailer_bulk": bool(_BULK_MAILER.search(mailer)),
         "mailer_free_software": bool(_FREE_MAILER.search(f"{mailer} {agent}")),

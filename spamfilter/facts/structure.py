@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from spamfilter.facts.addresses import CHEAP_TLD, NUMERIC_HOST, link_host, registered
+from spamfilter.facts.addresses import CHEAP_TLD, NUMERIC_HOST, claims_brand, link_host, registered
 from spamfilter.html_text import Visible
 from spamfilter.mime import Walk
 
@@ -20,7 +20,9 @@ STRUCTURE_FACTS: tuple[str, ...] = tuple(
     html_script html_iframe html_table html_font html_title html_tiny html_centered html_style_block html_meta
     link_any link_many link_host_numeric link_host_cheap link_host_shortener link_host_differs_from_text
     link_userinfo link_port link_many_hosts link_one_host link_host_is_senders link_none_is_senders link_long
-    link_mailto link_encoded link_http_only link_text_is_image
+    link_mailto link_encoded link_http_only link_text_is_image link_host_free_hosting link_holds_address
+    link_host_many_labels link_host_digits link_host_punycode link_host_hyphens link_claims_brand link_wants_login
+    link_script_or_data link_file_program link_token_long attachment_page
     """.split()
 )
 """Unknown where the bytes were plain text without headers."""
@@ -30,6 +32,18 @@ _SHORTENERS = frozenset(
     bit.ly buff.ly cutt.ly goo.gl is.gd ow.ly rb.gy rebrand.ly shorturl.at t.co t.ly tinyurl.com
     """.split()
 )
+_FREE_HOSTING = re.compile(
+    r"(?:^|\.)(?:weebly\.com|weeblysite\.com|wixsite\.com|web\.app|firebaseapp\.com|pages\.dev|workers\.dev|r2\.dev|ipfs\.\S+"
+    r"|github\.io|blogspot\.\S+|netlify\.app|vercel\.app|herokuapp\.com|azurewebsites\.net|windows\.net|glitch\.me"
+    r"|ngrok\S*|duckdns\.org|translate\.goog|forms\.gle|sites\.google\.com|docs\.google\.com|storage\.googleapis\.com"
+    r"|amazonaws\.com|square\.site|webflow\.io|godaddysites\.com|000webhostapp\.com|geocities\.com|tripod\.com|angelfire\.com"
+    r"|freeservers\.com|myshopify\.com|notion\.site|framer\.\w+|webnode\.\S+|mystrikingly\.com|surveymonkey\.com|jotform\.com)$"
+)
+_HELD_ADDRESS = re.compile(r"[?&#/=*][\w.+\-]{1,64}(?:@|%40)[\w\-]{1,63}\.[a-z]{2,}", re.I)
+_LOGIN = re.compile(r"log-?in|sign-?in|verif|secur|account|webmail|password|auth|wallet|unlock|update|confirm", re.I)
+_PROGRAM_LINK = re.compile(r"\.(?:exe|scr|pif|bat|zip|rar|7z|iso|js|vbs|msi|apk|hta|lnk)(?:[?#]|$)", re.I)
+_TOKEN = re.compile(r"[A-Za-z0-9_\-]{40,}")
+_PAGE_FILE = re.compile(r"\.(?:s?html?|xhtml|svg)$", re.I)
 _SHOWN_HOST = re.compile(
     r"(?:https?://|www\.)([a-z0-9.\-]+\.[a-z]{2,})|^\s*([a-z0-9\-]+(?:\.[a-z0-9\-]+)*\.(?:com|net|org|edu|gov|de|uk|fr))\s*/?\s*$",
     re.I,
@@ -76,6 +90,7 @@ def structure_facts(
         "attachment_document": any(_DOCUMENT_FILE.search(name) for name in names),
         "attachment_name_two_types": any(re.search(r"\.\w{2,4}\s*\.\w{2,4}$", name) for name in names),
         "image_only_text": images > 0 and len(shown.strip()) < 100,
+        "attachment_page": any(_PAGE_FILE.search(name) for name in names),
         "has_image_part": any(kind.startswith("image/") for kind, _, _, _ in parts),
         "has_calendar": "text/calendar" in {kind for kind, _, _, _ in parts},
         "signed": any(_SIGNATURE_TYPE.fullmatch(kind) for kind, _, _, _ in parts),
@@ -134,6 +149,7 @@ def link_facts(links: Sequence[tuple[str, str]], text: str, sender_base: str) ->
         if shown and host and registered(shown.group(1) or shown.group(2)) != registered(host):
             differs = True
     targets = [href for href, _ in everything]
+    webs = [href for href in targets[:200] if href[:4].lower() == "http"]
     return {
         "link_any": bool(hosts),
         "link_many": len(hosts) > 10,
@@ -151,6 +167,18 @@ def link_facts(links: Sequence[tuple[str, str]], text: str, sender_base: str) ->
         "link_mailto": any(href.lower().startswith("mailto:") for href in targets),
         "link_encoded": any(re.search(r"https?://[^/]*%[0-9a-f]{2}", href, re.I) for href in targets),
         "link_http_only": bool(hosts) and not any(href.lower().startswith("https:") for href in targets),
+        "link_host_free_hosting": any(_FREE_HOSTING.search(host) for host in hosts[:100]),
+        "link_holds_address": any(_HELD_ADDRESS.search(href[:600]) for href in webs),
+        "link_host_many_labels": any(host.count(".") > 3 and not NUMERIC_HOST.match(host) for host in hosts),
+        "link_host_digits": any(re.search(r"\d{2}", registered(host).partition(".")[0]) for host in hosts),
+        "link_host_punycode": any("xn--" in host for host in hosts),
+        "link_host_hyphens": any(registered(host).count("-") > 1 for host in hosts),
+        "link_claims_brand": any(claims_brand(host.replace(".", " "), registered(host)) for host in hosts[:100])
+        or any(claims_brand(label, link_host(href)) for href, label in links[:100] if 2 < len(label) < 40),
+        "link_wants_login": any(_LOGIN.search(href.partition("//")[2][:300]) for href in webs),
+        "link_script_or_data": any(href[:30].lower().lstrip().startswith(("javascript:", "data:")) for href in targets),
+        "link_file_program": any(_PROGRAM_LINK.search(href[:600]) for href in webs if href.count("/") > 2),
+        "link_token_long": any(_TOKEN.search(href[:1000]) for href in webs),
         "link_text_is_image": any(link_host(href) and not label for href, label in links),
     }
 

@@ -1,47 +1,94 @@
-"""Calibration, thresholds, metrics: numbers that can be worked out by hand."""
+"""Calibration, thresholds, shares: numbers that can be worked out by hand."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from trainer.evaluation.metrics import expected_calibration_error, ham_cut, recall_at, summary
-from trainer.linear import agreeing, fit_facts, source_weights
-from trainer.stacking import combine, fit_mode, threshold_table
+from spamfilter.classifier.ensemble import counted
+from spamfilter.facts import NAMES
+from trainer.evaluation.metrics import expected_calibration_error
+from trainer.linear import fit_facts, source_weights
+from trainer.priors import prior_weights
+from trainer.stacking import (
+    SHARES,
+    STAGES,
+    Calibration,
+    Unseen,
+    evidence_sum,
+    standard,
+    threshold_table,
+    units_of,
+)
 
 
-def test_recall_at_a_false_positive_rate() -> None:
-    spam = np.array([0] * 1000 + [1] * 4)
-    score = np.concatenate([np.arange(1000) / 1000, [0.9985, 0.9995, 0.5, 2.0]])
-    assert ham_cut(spam, score, 0.001) == pytest.approx(0.998)  # one ham of a thousand may lie above
-    assert recall_at(spam, score, 0.001) == 0.75
-    assert summary(spam, score)["ham"] == 1000
+def _unseen(count: int = 4000, seed: int = 0) -> Unseen:
+    rng = np.random.default_rng(seed)
+    spam = rng.integers(0, 2, count)
+    mail = rng.random(count) < 0.5
+    scores = {stage: (spam * 2 - 1 + rng.normal(size=count)) * (3 if stage == "gpt" else 1) + 0.5 for stage in STAGES}
+    source = np.where(mail, "mails", "texts")
+    return Unseen("made", scores, spam, mail, source, units_of(scores, spam, mail))
 
 
-def test_calibration_error_of_the_honest_and_of_the_boaster() -> None:
-    spam = np.array([0, 1] * 500)
-    assert expected_calibration_error(spam, np.full(1000, 0.5)) == 0.0
-    assert expected_calibration_error(spam, np.full(1000, 0.99)) == pytest.approx(0.49)
+def test_units_are_half_the_distance_of_the_classes_around_their_middle() -> None:
+    found = _unseen()
+    for mode in ("mail", "text"):
+        centre, unit = found.units[mode]["ngram"]
+        assert centre == pytest.approx(0.5, abs=0.1) and unit == pytest.approx(1, abs=0.1)
+        assert found.units[mode]["gpt"][1] == pytest.approx(3, abs=0.3)
 
 
-def test_thresholds_keep_their_budget_and_leave_out_what_cannot_be_shown() -> None:
-    probability = np.concatenate([np.linspace(0, 0.9, 500), np.linspace(0.5, 1, 100)])
-    spam = np.array([0] * 500 + [1] * 100)
-    table = threshold_table(probability, spam, (0.0005, 0.002, 0.01, 0.1))
-    assert [entry["false_positive_rate"] for entry in table] == [0.002, 0.01, 0.1]
+def test_a_kind_without_both_classes_takes_the_other_kinds_unit() -> None:
+    found = _unseen()
+    spam = np.where(found.mail, found.spam, 0)
+    units = units_of(found.scores, spam, found.mail)
+    assert units["text"]["ngram"][1] > 0.1
+
+
+def test_bounded_evidence_saturates_and_linear_does_not() -> None:
+    assert standard(np.array([100.0]), 0.0, 1.0, True)[0] == pytest.approx(1.0)
+    assert standard(np.array([100.0]), 0.0, 2.0, False)[0] == 50.0
+    how = {"weight": 2.0, "centre": 1.0, "unit": 3.0, "bounded": True}
+    assert counted(how, 4.0) == pytest.approx(2 * np.tanh(1.0))  # what is served counts as what was fitted
+    assert counted({**how, "bounded": False}, 4.0) == pytest.approx(2.0)
+
+
+def test_the_manifests_weights_give_the_fitted_probability() -> None:
+    found = _unseen()
+    calibration = Calibration.fit([found])
+    modes = calibration.weights(found.units)
+    probability = calibration.probability(found)
+    assert expected_calibration_error(found.spam, probability) < 0.04
+    for row in (0, 1, 2, 3):
+        mode = modes["mail" if found.mail[row] else "text"]
+        logit = mode["bias"] + sum(counted(mode["stages"][s], float(found.scores[s][row])) for s in STAGES)
+        assert 1 / (1 + np.exp(-logit)) == pytest.approx(float(probability[row]), abs=1e-6)
+
+
+def test_evidence_that_is_left_out_does_not_count() -> None:
+    found = _unseen()
+    without = {mode: {s: w for s, w in parts.items() if s != "gpt"} for mode, parts in SHARES.items()}
+    changed = Unseen(
+        found.name, {**found.scores, "gpt": found.scores["gpt"] * 0}, found.spam, found.mail, found.source, found.units
+    )
+    assert np.allclose(evidence_sum(found, without), evidence_sum(changed, without))
+    assert not np.allclose(evidence_sum(found), evidence_sum(changed))
+
+
+def test_thresholds_keep_their_budget_on_every_origin() -> None:
+    easy = (np.concatenate([np.linspace(0, 0.5, 500), np.ones(50)]), np.array([0] * 500 + [1] * 50))
+    hard = (np.concatenate([np.linspace(0, 0.9, 500), np.linspace(0.5, 1, 100)]), np.array([0] * 500 + [1] * 100))
+    table = threshold_table([easy, hard], (0.0005, 0.002, 0.01, 0.1))
+    assert [entry["false_positive_rate"] for entry in table] == [0.002, 0.01, 0.1]  # 0.0005 of 500 ham is none
     for entry in table:
-        assert (probability[spam == 0] >= entry["probability"]).mean() <= entry["false_positive_rate"]
-        assert entry["recall"] == pytest.approx((probability[spam == 1] >= entry["probability"]).mean(), abs=1e-4)
+        for probability, spam in (easy, hard):
+            assert (probability[spam == 0] >= entry["probability"]).mean() <= entry["false_positive_rate"]
 
 
-def test_a_mode_is_calibrated_and_keeps_its_shares() -> None:
-    rng = np.random.default_rng(0)
-    spam = rng.integers(0, 2, 4000)
-    scores = {"ngram": spam * 2 - 1 + rng.normal(size=4000), "gpt": (spam * 2 - 1 + rng.normal(size=4000)) * 5}
-    mode = fit_mode({"ngram": 1.0, "gpt": 5.0}, {"ngram": 1.0, "gpt": 1.0}, scores, spam, np.ones(4000))
-    assert mode["weights"]["ngram"] == pytest.approx(5 * mode["weights"]["gpt"])
-    probability = 1 / (1 + np.exp(-combine(mode, scores)))
-    assert expected_calibration_error(spam, probability) < 0.03
+def test_an_origin_with_little_ham_does_not_speak_of_rates() -> None:
+    little = (np.array([0.9] * 20 + [1.0]), np.array([0] * 20 + [1]))
+    assert threshold_table([little], (0.1,)) == []
 
 
 def test_sources_and_classes_weigh_by_the_root_of_their_size() -> None:
@@ -53,21 +100,28 @@ def test_sources_and_classes_weigh_by_the_root_of_their_size() -> None:
     assert weights[:90].sum() == pytest.approx(weights[90:100].sum())
 
 
-def test_unknown_facts_teach_nothing() -> None:
-    from spamfilter.facts import NAMES
+def test_facts_learn_around_what_is_known_and_keep_their_signs() -> None:
+    prior = np.zeros(len(NAMES))
+    prior[[3, 4]] = [1.0, -1.0]
+    matrix = np.full((400, len(NAMES)), np.nan, np.float32)
+    spam = np.array([0, 1] * 200)
+    matrix[:, 3] = spam  # agrees with what is known
+    matrix[:, 4] = spam  # contradicts it
+    matrix[:, 5] = spam  # nothing is known of it
+    strict = fit_facts(matrix, spam, np.ones(400), prior=prior, pull=1e6)
+    loose = fit_facts(matrix, spam, np.ones(400), prior=prior, pull=1.0)
+    assert strict.weights[[3, 4]] == pytest.approx([1.0, -1.0], abs=0.01)
+    assert loose.weights[3] > 1.0 and -1.0 < loose.weights[4] <= 0.0
+    assert strict.weights[5] == loose.weights[5] == 0.0
+    assert np.abs(np.delete(loose.weights, [3, 4])).max() == 0.0
 
-    matrix = np.full((40, len(NAMES)), np.nan, np.float32)
-    matrix[:, 3] = [0, 1] * 20
-    model = fit_facts(matrix, np.array([0, 1] * 20), np.ones(40))
-    assert model.weights[3] > 0.1
-    assert np.abs(np.delete(model.weights, 3)).max() < 1e-6
+
+def test_without_any_message_the_facts_are_what_is_known() -> None:
+    model = fit_facts(np.zeros((0, len(NAMES)), np.float32), np.zeros(0, int), np.zeros(0))
+    assert model.weights == pytest.approx(prior_weights().astype(np.float32))
 
 
-def test_a_fact_on_which_sources_contradict_each_other_is_left_out() -> None:
-    spam = np.array([0, 1] * 100)
-    sources = np.array(["a"] * 100 + ["b"] * 100)
-    matrix = np.zeros((200, 3), np.float32)
-    matrix[:, 0] = spam  # the same everywhere
-    matrix[:, 1] = np.where(sources == "a", spam, 1 - spam)  # turned round in b
-    matrix[:, 2] = np.where(sources == "a", spam, 0)  # unknown to b
-    assert agreeing(matrix, spam, sources).tolist() == [True, False, True]
+def test_what_is_known_speaks_of_most_facts_and_each_once() -> None:
+    weights = prior_weights()
+    assert (weights != 0).mean() > 0.7
+    assert weights[NAMES.index("link_userinfo")] > 0 > weights[NAMES.index("subject_reply_with_reference")]

@@ -50,9 +50,11 @@ def tiny_bundle(folder: Path, *, int8: bool = True) -> tuple[Bundle, GPT]:
     ngram = NgramModel(rng.normal(size=DIMENSION).astype(np.float32), np.ones(DIMENSION, np.float32), 0.1)
     facts = FactsModel(rng.normal(size=len(NAMES)).astype(np.float32), -0.1)
     each = {"scale": 1.0, "bias": 0.0}
+    linear = {"weight": 1.0, "centre": 0.0, "unit": 1.0, "bounded": False}
+    stages = {"ngram": linear, "facts": {**linear, "unit": 2.0, "bounded": True}, "gpt": linear}
     ensemble = {
-        "mail": {"weights": {"ngram": 1.0, "facts": 0.2, "gpt": 1.0}, "bias": 0.0},
-        "text": {"weights": {"ngram": 1.0, "gpt": 1.0}, "bias": 0.0},
+        "mail": {"stages": stages, "bias": 0.0},
+        "text": {"stages": stages, "bias": 0.0},
         "stages": {"ngram": each, "facts": each, "gpt": each},
     }
     thresholds = [

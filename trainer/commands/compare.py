@@ -1,4 +1,4 @@
-"""`compare`: experiments that set things side by side; each lives in `trainer.experiments.NAME` and has its own options."""
+"""`compare`: experiments that set things side by side; each lives in `trainer.experiments.NAME`."""
 
 from __future__ import annotations
 

@@ -17,10 +17,8 @@ from trainer.commands.options import data_option, run_option
 @click.option("--int8/--fp32", default=True, show_default=True, help="Precision of the served matrices.")
 def command(data_dir: Path | None, run: Path, out: Path, name: str, int8: bool) -> None:
     """Fit the linear stages, calibrate, measure on the fixed test, write the bundle."""
-    from spamfilter.classifier.tokenizer import Tokenizer
-    from trainer.assemble import assemble, network_of
+    from trainer.assemble import assemble
     from trainer.data.prepared import table_of
 
-    vocabulary = Tokenizer.load(run / "pretrain" / "tokenizer.tiktoken").vocab_size
-    bundle = assemble(table_of(data_dir, run), run, out, network_of(run, vocabulary), name=name, int8=int8)
+    bundle = assemble(table_of(data_dir, run), run, out, name=name, int8=int8)
     click.echo(f"{bundle.model_id} written to {out}")

@@ -14,16 +14,18 @@ from trainer.commands.options import data_option, recipe_option, run_option, set
 @run_option
 @recipe_option("finetune")
 @set_option
-def command(data_dir: Path | None, run: Path, recipe: str, overrides: tuple[str, ...]) -> None:
-    """Teach a pretrained GPT ham and spam; `--set leave_out=SOURCE` for a run that never sees a source."""
-    from spamfilter.classifier.tokenizer import Tokenizer
-    from trainer.assemble import load_finetuned, network_of
-    from trainer.data.prepared import table_of
+@click.option("--base", default="", help="Another base: a pretraining's folder, `random`, or `gpt2:PATH-OR-ID`.")
+@click.option("--name", default="finetune", show_default=True, help="The fine-tuning's folder below the run's.")
+def command(data_dir: Path | None, run: Path, recipe: str, overrides: tuple[str, ...], base: str, name: str) -> None:
+    """Teach a pretrained GPT ham and spam, with all or few trained parameters (goes on where it stopped)."""
+    from trainer.base import named_base
+    from trainer.data.prepared import fingerprint_of, table_of
+    from trainer.evaluation.curves import draw
     from trainer.recipes.finetune import Finetune, finetune
     from trainer.run import Run, load_recipe
 
     settings = load_recipe(Finetune, recipe, values(overrides))
-    folder = run / (f"leave-out-{settings.leave_out}" if settings.leave_out else "finetune")
-    tokenizer = Tokenizer.load(run / "pretrain" / "tokenizer.tiktoken")
-    model = load_finetuned(run / "pretrain", tokenizer, network_of(run, tokenizer.vocab_size))
-    finetune(settings, Run.open(folder, settings), table_of(data_dir, run), model, tokenizer)
+    table = table_of(data_dir, run)
+    training = Run.open(run / name, settings, data=fingerprint_of(table))
+    finetune(settings, training, table, named_base(base, run), teacher_cache=run.parent / "teacher.npz")
+    click.echo(f"curves: {draw(training.folder)}")

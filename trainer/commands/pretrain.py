@@ -14,12 +14,17 @@ from trainer.commands.options import data_option, recipe_option, run_option, set
 @run_option
 @recipe_option("pretrain")
 @set_option
-def command(data_dir: Path | None, run: Path, recipe: str, overrides: tuple[str, ...]) -> None:
-    """Teach a GPT language from raw text (goes on where it stopped)."""
+@click.option("--name", default="pretrain", show_default=True, help="The pretraining's folder below the run's.")
+def command(data_dir: Path | None, run: Path, recipe: str, overrides: tuple[str, ...], name: str) -> None:
+    """Teach a GPT language from raw text (goes on where it stopped). Several processes: start it with torchrun."""
     from trainer.data.corpora import data_dir as find
-    from trainer.data.prepared import table_of
+    from trainer.data.prepared import fingerprint_of, table_of
+    from trainer.evaluation.curves import draw
     from trainer.recipes.pretrain import Pretrain, pretrain
     from trainer.run import Run, load_recipe
 
     settings = load_recipe(Pretrain, recipe, values(overrides))
-    pretrain(settings, Run.open(run / "pretrain", settings), table_of(data_dir, run), find(data_dir))
+    table = table_of(data_dir, run)
+    training = Run.open(run / name, settings, data=fingerprint_of(table))
+    pretrain(settings, training, table, find(data_dir), teacher_cache=run.parent / "teacher.npz")
+    click.echo(f"curves: {draw(training.folder)}")

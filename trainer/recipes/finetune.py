@@ -1,77 +1,124 @@
-"""Fine-tuning: the pretrained GPT becomes a classifier of ham and spam.
+"""Fine-tuning: a pretrained GPT becomes a classifier of ham and spam.
 
 Sources differ in size by twenty and must not be recognised by their headers: each source is drawn by the square root
-of its size, the preamble (sender, links, flags) is dropped from a share of the messages, and some texts are cropped.
+of its size, and every message is seen in varied views (`trainer.augment`). Beside the two classes the network may go
+on learning language (`language`) and what a teacher makes of each text (`teacher`), so that it does not forget.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from spamfilter.classifier.tokenizer import Tokenizer
-from spamfilter.document import joined
+from trainer.augment import Augment, GoodWords, varied
+from trainer.base import Base
+from trainer.corpus import shown_to_teacher
 from trainer.data.prepared import render_columns
+from trainer.data.splits import BALANCES, undersample
+from trainer.errors import RecipeError
 from trainer.evaluation.metrics import summary
-from trainer.gpt import GPT
+from trainer.gpt import GPT, POOLINGS
 from trainer.linear import source_weights
-from trainer.run import Run, advance, decayed
+from trainer.loop import Pace, advance, autocast
+from trainer.lora import TARGETS
+from trainer.losses import SampledSoftmax, teacher_loss
+from trainer.parallel import Parallel
+from trainer.run import Run
+from trainer.strategies import STRATEGIES, finish, prepare
+from trainer.teacher import WIDTH, embeddings
 
 
-@dataclass(frozen=True, slots=True)
-class Finetune:
-    """Settings; an epoch is as many messages as the training part has, drawn by source."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finetune(Pace):
+    """Settings; an epoch is as many messages as the training part has.
 
-    epochs: float = 2.0
+    `strategy`, `last`, `rank`, `alpha`, `targets`: which parameters learn (`trainer.strategies`). `sources`: the only
+    ones to train on, all where empty; `leave_out`: never read. `balance`: sources (by the root of their size, classes
+    alike), natural, undersample (as many ham as spam), weights (of the loss). `language`, `teacher`: weights of the
+    joint losses. `pad_to`: pad every row to so many tokens (the reference's), 0 for the batch's longest.
+    """
+
+    epochs: float = 1.0
     batch: int = 32
     learning_rate: float = 0.0006
-    weight_decay: float = 0.05
-    warmup: int = 100
-    clip: float = 1.0
+    floor: float = 0.02
+    strategy: str = "full"
+    last: int = 2
+    rank: int = 16
+    alpha: float = 32.0
+    targets: tuple[str, ...] = TARGETS
+    pooling: str = "last"
+    pad_to: int = 0
     label_smoothing: float = 0.02
-    header_dropout: float = 0.3
-    line_dropout: float = 0.15
-    crop: float = 0.15
-    leave_out: str = ""
-    seed: int = 123
-    threads: int = 2
-    checkpoint_every: int = 200
+    language: float = 0.1
+    teacher: float = 0.5
+    balance: str = "sources"
+    sources: tuple[str, ...] = ()
+    leave_out: tuple[str, ...] = ()
+    check: int = 1000
+    augment: Augment = Augment()  # noqa: RUF009 - frozen, shared safely
+
+    def __post_init__(self) -> None:
+        Pace.__post_init__(self)
+        for name, value, choices in (
+            ("strategy", self.strategy, STRATEGIES),
+            ("pooling", self.pooling, POOLINGS),
+            ("balance", self.balance, ("sources", *BALANCES)),
+        ):
+            if value not in choices:
+                raise ValueError(f"{name}: {value!r}; choose from {', '.join(choices)}")
 
 
-def collate(windows: list[np.ndarray], pad: int) -> tuple[Tensor, Tensor]:
+class Finetuning(nn.Module):
+    """The GPT and, where there is a teacher, the projection from its pooled state to the teacher's space."""
+
+    def __init__(self, model: GPT, *, teacher: bool) -> None:
+        super().__init__()
+        self.model = model
+        self.projector = nn.Linear(model.config.channels, WIDTH) if teacher else None
+
+
+def collate(windows: list[np.ndarray], pad: int, pad_to: int = 0) -> tuple[Tensor, Tensor]:
     """Windows of different lengths -> (B, T) ids padded on the right, (B,) lengths."""
     lengths = torch.tensor([len(w) for w in windows])
-    ids = torch.full((len(windows), int(lengths.max())), pad, dtype=torch.long)
+    ids = torch.full((len(windows), max(int(lengths.max()), pad_to)), pad, dtype=torch.long)
     for row, window in zip(ids, windows, strict=True):
         row[: len(window)] = torch.from_numpy(window)
     return ids, lengths
 
 
-def varied(preamble: str, text: str, rng: np.random.Generator, settings: Finetune) -> str:
-    """A training view of a message: preamble dropped or thinned, now and then the text from a later line on."""
-    if preamble and rng.random() < settings.header_dropout:
-        preamble = "\n".join(
-            line for line in preamble.split("\n") if line.startswith("subject:") and rng.random() < 0.5
-        )
-    elif preamble:
-        preamble = "\n".join(line for line in preamble.split("\n") if rng.random() >= settings.line_dropout)
-    if len(text) > 600 and rng.random() < settings.crop:
-        start = int(rng.integers(0, len(text) - 300))
-        text = text[text.find(" ", start) + 1 :]
-    return joined(preamble, text)
+def chosen(table: pd.DataFrame, settings: Finetune, part: str) -> pd.DataFrame:
+    """The rows of a part that the settings let in. Raises RecipeError where a source is unknown or nothing is left."""
+    known = set(table["source"].unique())
+    for name in (*settings.sources, *settings.leave_out):
+        if name not in known:
+            raise RecipeError(f"source {name!r} is not in the table; it has {', '.join(sorted(known))}")
+    rows = table[(table["part"] == part) & ~table["source"].isin(settings.leave_out)]
+    if settings.sources:
+        rows = rows[rows["source"].isin(settings.sources)]
+    if rows["spam"].nunique() < 2:
+        raise RecipeError(f"part {part!r} of the chosen sources must have both ham and spam; it has {len(rows)} rows")
+    return rows.reset_index(drop=True)
 
 
 def schedule(table: pd.DataFrame, settings: Finetune) -> np.ndarray:
-    """Row numbers of every batch, (steps, batch): drawn by source weight, similar lengths together."""
+    """Row numbers of every batch, (batches, batch): drawn as `balance` says, similar lengths together."""
     rng = np.random.default_rng(settings.seed)
-    weights = source_weights(table["source"].to_numpy(), table["spam"].to_numpy())
-    total = int(settings.epochs * len(table)) // settings.batch * settings.batch
-    rows = rng.choice(len(table), total, p=weights / weights.sum())
+    total = max(int(settings.epochs * len(table)) // settings.batch, 1) * settings.batch
+    if settings.balance == "sources":
+        weights = source_weights(table["source"].to_numpy(), table["spam"].to_numpy())
+        rows = rng.choice(len(table), total, p=weights / weights.sum())
+    else:
+        epochs = -(-total // len(table))
+        rows = np.concatenate([rng.permutation(len(table)) for _ in range(epochs)])[:total]
     lengths = table["text"].str.len().to_numpy()
     pool = settings.batch * 32
     batches = []
@@ -83,50 +130,117 @@ def schedule(table: pd.DataFrame, settings: Finetune) -> np.ndarray:
     return np.concatenate(batches)
 
 
-def finetune(settings: Finetune, run: Run, table: pd.DataFrame, model: GPT, tokenizer: Tokenizer) -> GPT:
-    """Run, or go on with, a fine-tuning of `model` in place."""
-    torch.manual_seed(settings.seed)
-    torch.set_num_threads(settings.threads)
-    train = table[(table["part"] == "train") & (table["source"] != settings.leave_out)].reset_index(drop=True)
-    holdout = table[(table["part"] == "holdout") & (table["source"] != settings.leave_out)].reset_index(drop=True)
-    check = holdout.sample(min(len(holdout), 1000), random_state=settings.seed)
-    batches = schedule(train, settings)
-    preambles, texts, tails = (train[column].to_list() for column in ("preamble", "text", "tail"))
-    spam = torch.tensor(train["spam"].to_numpy())
-    optimizer = torch.optim.AdamW(decayed(model, settings.weight_decay), lr=settings.learning_rate, fused=True)
-    print(f"{len(train):,} messages to train on, {len(batches):,} steps of {settings.batch}")
+class _Classifying:
+    """Batches of varied views and their loss."""
 
-    def loss_of(step: int) -> tuple[Tensor, int]:
-        rng = np.random.default_rng((settings.seed, step))
-        rows = batches[step]
-        views = [varied(preambles[i], texts[i], rng, settings) for i in rows]
-        windows = [tokenizer.window(view, tails[i], model.config.context) for view, i in zip(views, rows, strict=True)]
-        ids, lengths = collate(windows, tokenizer.end)
-        with torch.autocast("cpu", dtype=torch.bfloat16):
-            logits = model.classify(ids, lengths)
-        loss = F.cross_entropy(logits.float(), spam[rows], label_smoothing=settings.label_smoothing)
+    def __init__(
+        self, settings: Finetune, both: Finetuning, tokenizer: Tokenizer, train: pd.DataFrame, check: pd.DataFrame,
+        wanted: np.ndarray | None, device: torch.device,
+    ) -> None:  # fmt: skip
+        self._settings, self._both, self._tokenizer, self._check = settings, both, tokenizer, check
+        self._wanted, self._device = wanted, device
+        self.batches = schedule(train, settings)
+        self._preambles, self._texts, self._tails = (train[c].to_list() for c in ("preamble", "text", "tail"))
+        self._spam = torch.tensor(train["spam"].to_numpy())
+        ham = [text for text, spam in zip(self._texts, train["spam"], strict=True) if not spam]
+        # a ham text without five words is no good word, and a corpus may be of such texts only
+        self._good = GoodWords(ham) if any(len(text.split()) >= 5 for text in ham) else None
+        balanced = BALANCES.get(settings.balance, BALANCES["natural"])(train["spam"].to_numpy(), settings.seed)
+        self._row_weights = torch.from_numpy(balanced.weights) if settings.balance == "weights" else None
+        counts = np.ones(both.model.config.vocab_size)
+        self._sampled = SampledSoftmax(counts, 1024) if settings.language else None
+
+    def loss(self, number: int) -> tuple[Tensor, int]:
+        s, model = self._settings, self._both.model
+        rng = np.random.default_rng((s.seed, number))
+        rows = self.batches[number % len(self.batches)]
+        views = [varied(self._preambles[i], self._texts[i], rng, s.augment, self._good) for i in rows]
+        context = model.config.context
+        windows = [self._tokenizer.window(view, self._tails[i], context) for view, i in zip(views, rows, strict=True)]
+        ids, lengths = collate(windows, self._tokenizer.end, s.pad_to)
+        ids, lengths = ids.to(self._device), lengths.to(self._device)
+        states = model.hidden(ids)
+        pooled = model.pool(states, lengths)
+        each = F.cross_entropy(
+            model.classifier(pooled).float(), self._spam[rows].to(self._device),
+            label_smoothing=s.label_smoothing, reduction="none",
+        )  # fmt: skip
+        loss = each.mean() if self._row_weights is None else (each * self._row_weights[rows].to(each.device)).mean()
+        if self._sampled is not None:
+            real = torch.arange(ids.shape[1] - 1, device=self._device) < (lengths - 1)[:, None]
+            targets = ids[:, 1:][real]
+            if len(targets):
+                spoken = self._sampled(states[:, :-1][real], model.tokens.weight, targets, s.seed * 1_000_003 + number)
+                loss = loss + s.language * spoken
+        if self._both.projector is not None and self._wanted is not None:
+            near = torch.from_numpy(self._wanted[rows].astype(np.float32)).to(self._device)
+            loss = loss + s.teacher * teacher_loss(self._both.projector, pooled, near)
         return loss, int(lengths.sum())
 
-    def measure() -> dict[str, float]:
-        figures = summary(check["spam"].to_numpy(), score(model, tokenizer, *render_columns(check)))
-        return {"holdout_auc": round(figures["roc_auc"], 5)}
+    def measure(self) -> Mapping[str, float]:
+        spam = self._check["spam"].to_numpy()
+        heads, tails = render_columns(self._check)
+        found = score(self._both.model, self._tokenizer, heads, tails, pad_to=self._settings.pad_to)
+        return {
+            "holdout_auc": round(summary(spam, found)["roc_auc"], 5),
+            "holdout_accuracy": round(float(((found > 0) == spam).mean()), 4),
+        }
 
-    advance(
-        run, model, optimizer, settings,
-        title="fine-tune", steps=len(batches), floor=0.02, loss_of=loss_of, measure=measure,
+
+def finetune(
+    settings: Finetune, run: Run, table: pd.DataFrame, base: Base, *, teacher_cache: Path | None = None
+) -> GPT:
+    """Run, or go on with, a fine-tuning of the base's network in place; it also stands in the run as `final.pt`.
+
+    The network comes back plain: adapters merged, nothing frozen.
+    """
+    parallel = Parallel.start(settings.device)
+    torch.manual_seed(settings.seed)
+    torch.set_num_threads(settings.threads)
+    model = base.network(pooling=settings.pooling)
+    counts = prepare(
+        model, settings.strategy, seed=settings.seed, last=settings.last, rank=settings.rank, alpha=settings.alpha,
+        targets=settings.targets,
     )  # fmt: skip
-    return model
+    train, holdout = chosen(table, settings, "train"), chosen(table, settings, "holdout")
+    if settings.balance == "undersample":
+        train = train.iloc[undersample(train["spam"].to_numpy(), settings.seed).rows].reset_index(drop=True)
+    check = holdout.sample(min(len(holdout), settings.check), random_state=settings.seed)
+    wanted = None
+    if settings.teacher and teacher_cache is not None:
+        wanted = embeddings(shown_to_teacher(train), teacher_cache)
+    both = Finetuning(model, teacher=wanted is not None).to(parallel.device)
+    if both.projector is not None and base.projector is not None:
+        both.projector.load_state_dict(base.projector)
+    task = _Classifying(settings, both, base.tokenizer, train, check, wanted, parallel.device)
+    steps = max(len(task.batches) // (settings.accumulate * parallel.world), 1)
+    if parallel.leads:
+        print(f"{settings.strategy}: {counts}; {len(train):,} messages, {steps:,} steps of {settings.batch}")
+        run.log(step=0, trained=counts.trained, total=counts.total)
+    advance(
+        run, both, task, settings, parallel, title="fine-tune", steps=steps, watch="holdout_auc", higher_is_better=True
+    )
+    plain = finish(both.model).to("cpu")
+    if parallel.leads:
+        run.save({"model": {f"model.{name}": value for name, value in plain.state_dict().items()}}, "final.pt")
+    return plain.eval()
 
 
 @torch.no_grad()
-def score(model: GPT, tokenizer: Tokenizer, heads: list[str], tails: list[str], batch: int = 32) -> np.ndarray:
-    """Spam-over-ham logits (N,) of rendered messages, in fp32."""
+def score(
+    model: GPT, tokenizer: Tokenizer, heads: list[str], tails: list[str], *, batch: int = 32, pad_to: int = 0,
+    precision: str = "fp32",
+) -> np.ndarray:  # fmt: skip
+    """Spam-over-ham logits (N,) of rendered messages."""
     model.eval()
+    device = model.tokens.weight.device
     windows = [tokenizer.window(head, tail, model.config.context) for head, tail in zip(heads, tails, strict=True)]
     order = np.argsort([len(w) for w in windows], kind="stable")
     scores = np.zeros(len(windows), np.float32)
     for start in range(0, len(order), batch):
         rows = order[start : start + batch]
-        logits = model.classify(*collate([windows[i] for i in rows], tokenizer.end))
-        scores[rows] = (logits[:, 1] - logits[:, 0]).numpy()
+        ids, lengths = collate([windows[i] for i in rows], tokenizer.end, pad_to)
+        with autocast(device, precision):
+            logits = model.classify(ids.to(device), lengths.to(device)).float()
+        scores[rows] = (logits[:, 1] - logits[:, 0]).cpu().numpy()
     return scores
