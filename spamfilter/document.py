@@ -20,7 +20,7 @@ from spamfilter.message import Kind
 from spamfilter.mime import LIMITS, Headers, Limits, Part, Walk, walk
 from spamfilter.normalise import Normalised, normalise, squeezed
 
-EXTRACTION = f"1-{folding.VERSION}-{fact.VERSION}"
+EXTRACTION = f"2-{folding.VERSION}-{fact.VERSION}"
 """Document, normaliser and facts version."""
 
 HEAD_CHARACTERS = 12_000

@@ -11,7 +11,7 @@ import re
 import unicodedata
 from dataclasses import dataclass
 
-VERSION = 1
+VERSION = 2
 """Part of the extraction version: a bundle trained with another one is refused."""
 
 _INVISIBLES = (

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from spamfilter.classifier.facts import FactsModel
-from spamfilter.classifier.ngram import NgramModel
+from spamfilter.classifier.ngram import NgramModel, passages
 from trainer.data.prepared import fact_matrix, render_columns
 from trainer.gpt import GPT
 from trainer.linear import Counts, count, fit_facts, fit_ngram, score_ngram, source_weights
@@ -52,7 +52,7 @@ class Evidence:
         of_part = (self.table["part"] == part).to_numpy()
         if without:
             left_out = self.source == without
-            of_part &= ~left_out & ~self.table["group"].isin(set(self.table["group"][left_out])).to_numpy()
+            of_part = of_part & ~left_out & ~self.table["group"].isin(set(self.table["group"][left_out])).to_numpy()
         return np.flatnonzero(of_part)
 
     def fit(self, rows: np.ndarray) -> tuple[NgramModel, FactsModel]:
@@ -67,8 +67,13 @@ class Evidence:
         self, rows: np.ndarray, ngram: NgramModel, facts: FactsModel, model: GPT, *, precision: str = "fp32"
     ) -> dict[str, np.ndarray]:
         """Every stage's linear scores of the given rows, by name."""
+        heads, tails = render_columns(self.table.iloc[rows])
+        linear, worst = score_ngram(ngram, self.counts[rows])
+        closer = [
+            passages(head, tail)[place] if place else "" for head, tail, place in zip(heads, tails, worst, strict=True)
+        ]
         return {
-            "ngram": score_ngram(ngram, self.counts[rows]),
+            "ngram": linear,
             "facts": np.nan_to_num(self.matrix[rows]) @ facts.weights + facts.bias,
-            "gpt": score_gpt(model, self.tokenizer, *render_columns(self.table.iloc[rows]), precision=precision),
+            "gpt": score_gpt(model, self.tokenizer, heads, tails, closer=closer, precision=precision),
         }

@@ -14,43 +14,66 @@ from scipy.special import expit
 from sklearn.svm import LinearSVC
 
 from spamfilter.classifier.facts import FactsModel
-from spamfilter.classifier.ngram import DIMENSION, NgramModel, features, weigh
+from spamfilter.classifier.ngram import DIMENSION, NgramModel, features, passages, weigh, whole
 from trainer.priors import prior_weights
 
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """Damped n-gram counts of N messages as a CSR matrix (N, DIMENSION) float32."""
+    """Damped n-gram counts of N messages: of each as a whole, CSR (N, DIMENSION) float32, and of the passages of the
+    long ones, CSR (P, DIMENSION), with where those of each message begin, (N + 1,)."""
 
-    matrix: sparse.csr_matrix
+    whole: sparse.csr_matrix
+    passages: sparse.csr_matrix
+    starts: np.ndarray
 
     def __getitem__(self, rows: np.ndarray) -> Counts:
-        return Counts(self.matrix[rows])
+        sizes = np.diff(self.starts)[rows]
+        places = np.repeat(self.starts[rows], sizes) + _ramp(sizes)
+        return Counts(self.whole[rows], self.passages[places], np.concatenate([[0], np.cumsum(sizes)]))
+
+    def __len__(self) -> int:
+        return len(self.starts) - 1
+
+
+def _ramp(sizes: np.ndarray) -> np.ndarray:
+    """0, 1, ... n-1 for each size n, one after another."""
+    ends = np.cumsum(sizes)
+    return np.arange(ends[-1] if len(ends) else 0) - np.repeat(ends - sizes, sizes)
 
 
 def count(heads: list[str], tails: list[str], workers: int = 2) -> Counts:
     """n-gram counts of rendered messages."""
     blocks = [(heads[i : i + 500], tails[i : i + 500]) for i in range(0, len(heads), 500)]
-    indices: list[np.ndarray] = []
-    values: list[np.ndarray] = []
-    lengths: list[int] = []
+    wholes: list[sparse.csr_matrix] = []
+    parts: list[sparse.csr_matrix] = []
+    sizes: list[int] = []
     with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
-        for ids, counted, sizes in track(pool.map(_count, blocks), "n-grams", total=len(blocks)):
-            indices.append(ids)
-            values.append(counted)
-            lengths += sizes
-    starts = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
-    return Counts(sparse.csr_matrix((np.concatenate(values), np.concatenate(indices), starts), (len(heads), DIMENSION)))
+        for one, many, counted in track(pool.map(_count, blocks), "n-grams", total=len(blocks)):
+            wholes.append(one)
+            parts.append(many)
+            sizes += counted
+    starts = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
+    return Counts(sparse.vstack(wholes, format="csr"), sparse.vstack(parts, format="csr"), starts)
 
 
-def _count(block: tuple[list[str], list[str]]) -> tuple[np.ndarray, np.ndarray, list[int]]:
-    found = [features(head, tail) for head, tail in zip(*block, strict=True)]
-    return np.concatenate([f[0] for f in found]), np.concatenate([f[1] for f in found]), [len(f[0]) for f in found]
+def _count(block: tuple[list[str], list[str]]) -> tuple[sparse.csr_matrix, sparse.csr_matrix, list[int]]:
+    apart = [passages(head, tail) for head, tail in zip(*block, strict=True)]
+    as_one = [whole(head, tail) for head, tail in zip(*block, strict=True)]
+    return _matrix(as_one), _matrix([text for texts in apart for text in texts]), [len(texts) for texts in apart]
+
+
+def _matrix(texts: list[str]) -> sparse.csr_matrix:
+    found = [features(text) for text in texts]
+    ends = np.concatenate([[0], np.cumsum([len(ids) for ids, _ in found])]).astype(np.int64)
+    ids = np.concatenate([np.zeros(0, np.int32), *(ids for ids, _ in found)])
+    values = np.concatenate([np.zeros(0, np.float32), *(values for _, values in found)])
+    return sparse.csr_matrix((values, ids, ends), (len(texts), DIMENSION))
 
 
 def fit_ngram(counts: Counts, spam: np.ndarray, weights: np.ndarray, *, cost: float = 1.0) -> NgramModel:
-    """A linear SVM over TF-IDF n-grams; `weights` (N,) weigh messages (source balance)."""
-    matrix = counts.matrix.copy()
+    """A linear SVM over TF-IDF n-grams of whole messages; `weights` (N,) weigh messages (source balance)."""
+    matrix = counts.whole.copy()
     seen = np.bincount(matrix.indices, minlength=DIMENSION)
     idf = (np.log((1 + len(spam)) / (1 + seen)) + 1).astype(np.float32)
     idf[seen < 2] = 0.0  # a feature of one message is that message's name
@@ -60,9 +83,20 @@ def fit_ngram(counts: Counts, spam: np.ndarray, weights: np.ndarray, *, cost: fl
     return NgramModel(model.coef_[0].astype(np.float32), idf, float(model.intercept_[0]))
 
 
-def score_ngram(model: NgramModel, counts: Counts) -> np.ndarray:
-    """Linear scores (N,)."""
-    matrix = counts.matrix.copy()
+def score_ngram(model: NgramModel, counts: Counts) -> tuple[np.ndarray, np.ndarray]:
+    """Linear scores (N,), and which passage (N,) of each message is the worst, 0 where there are none."""
+    scores = _scored(model, counts.whole)
+    parts = _scored(model, counts.passages)
+    worst = np.zeros(len(counts), np.int64)
+    for row in np.flatnonzero(np.diff(counts.starts)):
+        mine = parts[counts.starts[row] : counts.starts[row + 1]]
+        worst[row] = int(np.argmax(mine))
+        scores[row] = (scores[row] + mine[worst[row]]) / 2
+    return scores, worst
+
+
+def _scored(model: NgramModel, matrix: sparse.csr_matrix) -> np.ndarray:
+    matrix = matrix.copy()
     _weigh_rows(matrix, model.idf)
     return np.asarray(matrix @ model.weights) + model.bias
 

@@ -97,9 +97,10 @@ class Ensemble:
         """Linear scores by stage, and milliseconds by step."""
         t0 = time.perf_counter()
         head, tail = render(document)
-        scores = {"ngram": self._ngram.score(head, tail), "facts": self._facts.score(document.facts)}
+        ngram, worst = self._ngram.judge(head, tail)
+        scores = {"ngram": ngram, "facts": self._facts.score(document.facts)}
         t1 = time.perf_counter()
-        window = self._tokenizer.window(head, tail, self._context)
+        window = self._tokenizer.window(head, tail, self._context, worst)
         t2 = time.perf_counter()
         scores["gpt"], _ = self._gpt.score(window)
         t3 = time.perf_counter()

@@ -58,20 +58,25 @@ class Tokenizer:
         """Text of ids; broken UTF-8 is replaced."""
         return self.encoding.decode(ids)
 
-    def window(self, head: str, tail: str, context: int) -> npt.NDArray[np.int64]:
-        """A rendered message (`document.render`) as at most `context` ids: head, TAIL and the end of the text, END.
+    def window(self, head: str, tail: str, context: int, closer: str = "") -> npt.NDArray[np.int64]:
+        """A rendered message (`document.render`) as at most `context` ids: head, TAIL and another part, END.
 
-        A fifth of the context is kept for the tail of a text that does not fit, so that length never lets mail past.
-        Shape (T,), 1 <= T <= context.
+        Of a text that does not fit, two fifths of the context are kept for another part than its beginning: the
+        passage `closer` where one is given, else its end, so that length never lets mail past. Shape (T,),
+        1 <= T <= context.
         """
         # four characters a token is the least that English reaches; foreign scripts only fill the window sooner
         ids = self.encode(head[: context * 12])
         if len(ids) <= context - 1 and len(head) <= context * 12 and not tail:
             return np.array([*ids, self.end], np.int64)
-        share = context // 5
-        end_text = tail or head
-        last = self.encode(end_text[-share * 12 :])[-share:]
-        room = context - 2 - len(last)
-        if not tail and len(head) <= context * 12:
-            last = ids[max(room, len(ids) - share) :]
+        share = context * 2 // 5
+        if closer:
+            last = self.encode(closer[: share * 12])[:share]
+            room = context - 2 - len(last)
+        else:
+            end_text = tail or head
+            last = self.encode(end_text[-share * 12 :])[-share:]
+            room = context - 2 - len(last)
+            if not tail and len(head) <= context * 12:
+                last = ids[max(room, len(ids) - share) :]
         return np.array([*ids[:room], self.tail, *last, self.end], np.int64)

@@ -12,7 +12,7 @@ from typing import IO, Any
 import click
 
 from spamfilter import __version__
-from spamfilter.cli import config, decisions, doctor, model, scan, serve
+from spamfilter.cli import config, decisions, doctor, model, scan, serve, train
 
 
 class Refusal(click.ClickException):
@@ -61,6 +61,7 @@ for _command in (
     decisions.decisions,
     config.config,
     model.model,
+    train.train,
     doctor.doctor,
 ):
     main.add_command(_command)

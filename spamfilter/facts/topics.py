@@ -181,6 +181,7 @@ TOPIC_FACTS: tuple[str, ...] = (*(f"topic_{name}" for name in _PHRASES), "topic_
 """Always known."""
 
 READ_CHARACTERS = 6_000
+END_CHARACTERS = 2_000
 _SMALL = frozenset(
     """
     a an the is was are were be been being has have had will would your our my their of to for in on at by and or with
@@ -197,8 +198,10 @@ for _name, _listed in _PHRASES.items():
 
 
 def topic_facts(text: str, subject: str = "") -> dict[str, bool]:
-    """Which topics the subject and the beginning of a folded text name."""
-    words = [word for word in _WORD.findall(f"{subject}\n{text[:READ_CHARACTERS]}".lower()) if word not in _SMALL]
+    """Which topics the subject, the beginning and the end of a folded text name."""
+    end = text[max(READ_CHARACTERS, len(text) - END_CHARACTERS) :]
+    read = f"{subject}\n{text[:READ_CHARACTERS]}\n{end}".lower()
+    words = [word for word in _WORD.findall(read) if word not in _SMALL]
     phrases = {*words, *map(" ".join, pairwise(words))}
     phrases.update(map(" ".join, zip(words, words[1:], words[2:], strict=False)))
     named = {topic for phrase in _TOPICS.keys() & phrases for topic in _TOPICS[phrase]}

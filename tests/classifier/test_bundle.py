@@ -57,7 +57,7 @@ def test_missing_and_broken_manifests_say_so(tmp_path: Path, bundle_copy: Path) 
     (bundle_copy / "manifest.json").write_text("{")
     with pytest.raises(BundleError, match="cannot be read"):
         open_bundle(bundle_copy)
-    (bundle_copy / "manifest.json").write_text('{"format": 1}')
+    (bundle_copy / "manifest.json").write_text('{"format": 2}')
     with pytest.raises(BundleError, match="model_id"):
         open_bundle(bundle_copy)
 

@@ -10,13 +10,24 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spamfilter.classifier.facts import FactsModel
-from spamfilter.classifier.ngram import CHAR_BITS, DIMENSION, WORD_BITS, NgramModel, features, weigh
+from spamfilter.classifier.ngram import (
+    CHAR_BITS,
+    DIMENSION,
+    HEAD_CHARACTERS,
+    PASSAGE_CHARACTERS,
+    WORD_BITS,
+    NgramModel,
+    features,
+    passages,
+    weigh,
+    whole,
+)
 from spamfilter.facts import NAMES
 
 
-@given(st.text(max_size=2000), st.text(max_size=500))
-def test_features_are_sorted_unique_and_in_range(head: str, tail: str) -> None:
-    ids, counts = features(head, tail)
+@given(st.text(max_size=2000))
+def test_features_are_sorted_unique_and_in_range(text: str) -> None:
+    ids, counts = features(text)
     assert ids.dtype == np.int32 and counts.dtype == np.float32
     assert (np.diff(ids) > 0).all()
     assert len(ids) == 0 or (ids[0] >= 0 and ids[-1] < DIMENSION)
@@ -25,7 +36,7 @@ def test_features_are_sorted_unique_and_in_range(head: str, tail: str) -> None:
 
 def test_ids_never_change() -> None:
     """A bundle's weights stand at these places: other ids would silently make it another model."""
-    ids, _ = features("win cash", "")
+    ids, _ = features("win cash")
     words = ids[ids < 1 << WORD_BITS].tolist()
     assert len(words) == 4  # two words, two pairs with what came before
     assert int(ids.sum()) == IDS_SUM
@@ -47,6 +58,28 @@ def test_both_parts_have_unit_length() -> None:
     cut = np.searchsorted(ids, 1 << WORD_BITS)
     assert np.linalg.norm(values[:cut]) == pytest.approx(1, abs=1e-5)
     assert np.linalg.norm(values[cut:]) == pytest.approx(1, abs=1e-5)
+
+
+@given(st.text("ab \n", max_size=6000), st.text("c ", max_size=1500))
+def test_passages_are_the_text_in_bounded_pieces(head: str, tail: str) -> None:
+    found = passages(head, tail)
+    assert len(found) != 1
+    assert all(len(text) <= PASSAGE_CHARACTERS * 5 // 4 for text in found)
+    if found:
+        assert "".join(found).startswith(head[:HEAD_CHARACTERS])
+        assert not tail or found[-1] == tail[-PASSAGE_CHARACTERS:]
+
+
+def test_good_words_around_a_spam_do_not_dilute_it_away() -> None:
+    weights = np.zeros(DIMENSION, np.float32)
+    spam, ham = features("prize")[0], features("lunch")[0]
+    weights[spam], weights[ham] = 1.0, -1.0
+    model = NgramModel(weights, np.ones(DIMENSION, np.float32), 0.0)
+    bad, good = "prize " * 60, "lunch " * 200
+    score, worst = model.judge(f"{good}{bad}{good}")
+    assert "prize" in worst and score > model.score_text(whole(f"{good}{bad}{good}"))
+    assert model.judge("prize") == (model.score_text("prize"), "")
+    assert model.judge(bad + good * 2)[1] == ""  # the first passage is read anyway
 
 
 def test_the_model_survives_its_file(tmp_path: Path) -> None:

@@ -36,9 +36,9 @@ def test_a_broken_line_is_named(tmp_path: Path) -> None:
 
 def test_ids_are_those_of_the_library_that_counted_the_merges() -> None:
     from tokenizers import Regex, Tokenizer as Counted, models, pre_tokenizers  # noqa: I001
-    from trainer.tokenizer import _byte_characters
+    from trainer.tokenizer import byte_characters
 
-    stand_in = _byte_characters()
+    stand_in = byte_characters()
     spelled = {"".join(stand_in[b] for b in token): rank for token, rank in RANKS.items()}
     by_rank = sorted(spelled, key=spelled.__getitem__)
     merges = []
@@ -62,9 +62,9 @@ def test_text_survives_encoding(text: str) -> None:
 
 
 @settings(max_examples=60)
-@given(st.text(max_size=3000), st.text(max_size=500), st.sampled_from([8, 32, 256]))
-def test_windows_are_bounded_and_closed(head: str, tail: str, context: int) -> None:
-    window = TOKENIZER.window(head, tail, context)
+@given(st.text(max_size=3000), st.text(max_size=500), st.sampled_from(["", "closer"]), st.sampled_from([8, 32, 256]))
+def test_windows_are_bounded_and_closed(head: str, tail: str, closer: str, context: int) -> None:
+    window = TOKENIZER.window(head, tail, context, closer)
     assert 1 <= len(window) <= context
     assert window[-1] == TOKENIZER.end
     assert window.max() < TOKENIZER.vocab_size
@@ -81,6 +81,13 @@ def test_the_end_of_a_long_text_is_read(tail: str) -> None:
     text = TOKENIZER.decode(window.tolist())
     assert text.startswith("start")
     assert "THEEND" in text and TOKENIZER.tail in window
+
+
+def test_a_passage_is_read_instead_of_the_end_only_where_the_text_does_not_fit() -> None:
+    long = "start " + "filler words " * 900
+    text = TOKENIZER.decode(TOKENIZER.window(long, "the end", 64, "a closer look").tolist())
+    assert text.startswith("start") and "a closer look" in text and "the end" not in text
+    assert TOKENIZER.decode(TOKENIZER.window("short", "", 64, "a closer look")[:-1].tolist()) == "short"
 
 
 def test_special_tokens_cannot_be_written_by_a_mail() -> None:

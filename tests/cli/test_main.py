@@ -47,6 +47,28 @@ def test_python_dash_m_is_the_same_command() -> None:
     assert result.stdout == f"spamfilter {__version__}\n"
 
 
+def test_training_runs_the_trainer_as_a_process_of_its_own() -> None:
+    shown = subprocess.run(
+        [sys.executable, "-m", "spamfilter", "train", "--help"], capture_output=True, text=True, check=True
+    )
+    assert "Usage: python -m trainer" in shown.stdout and "pretrain" in shown.stdout
+    refused = subprocess.run(
+        [sys.executable, "-m", "spamfilter", "train", "finetune", "--set", "nonsense"],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert refused.returncode == 2 and "KEY=VALUE" in refused.stderr
+
+
+def test_training_without_the_trainers_libraries_says_what_to_install(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from spamfilter.cli import train
+
+    monkeypatch.setattr(train, "find_spec", lambda name: None)
+    refused = run("train", "data")
+    assert refused.exit_code == 2 and "pip install -c constraints.txt" in refused.stderr
+
+
 def test_an_unknown_command_is_said(run: Run) -> None:
     result = run("sacn")
     assert result.exit_code == 2

@@ -90,7 +90,8 @@ def test_message_id(value: str, expected: set[str]) -> None:
         ("2 Jun 2025 10:00:00 +0000", {"weekday_missing"}),
         ("Mon, 2 Jun 2025 10:00:00", {"without_zone"}),
         ("Mon, 2 Jun 2025 07:00:00 +0000", {"off_by_an_hour"}),
-        ("Sun, 1 Jan 2040 10:00:00 +0000", {"off_by_a_day"}),
+        ("Sun, 1 Jan 2040 10:00:00 +0000", {"off_by_a_day", "in_future"}),
+        ("Sun, 1 Jan 2023 10:00:00 +0000", {"off_by_a_day", "long_ago"}),
         ("Mon, 2 Jun 2025 10:00:00 +0017", {"zone_odd"}),
         ("yesterday", {"malformed", "without_zone"}),
         ("Mon, 32 Jun 2025 10:00:00 +0000", {"malformed"}),
@@ -115,6 +116,9 @@ def test_date(value: str, expected: set[str]) -> None:
         ("Ann", {"malformed"}),
         ("=?utf-8?q?Ann_Lee?= <ann@example.org>", {"encoded"}),
         ("Ann <aaaaaaaaaaaaaaaaaaaaaaaaa@example.org>", {"user_long"}),
+        ("PayPal Support <ann@example.org>", {"name_claims_brand", "name_claims_role"}),
+        ("PayPal <service@paypal.com>", set()),
+        ("Ann <xkqzt7a8b9@bcdfgh.example>", {"user_random", "domain_random"}),
     ],
 )
 def test_from(value: str, expected: set[str]) -> None:
@@ -132,7 +136,11 @@ def test_from_missing_is_not_malformed() -> None:
             ["Reply-To: ann@example.org", "Return-Path: <ann@example.org>"],
             {"reply_to_present", "reply_to_same", "return_path_same"},
         ),
-        (["Reply-To: x@gmail.com"], {"reply_to_present", "reply_to_other_domain", "reply_to_freemail"}),
+        (
+            ["Reply-To: x@gmail.com"],
+            {"reply_to_present", "reply_to_other_domain", "reply_to_freemail", "reply_to_another_freemail"},
+        ),
+        (["Return-Path: <list-return-7-ann=b.example@example.org>"], {"return_path_verp"}),
         (["Return-Path: <>"], {"return_path_null"}),
         (["Return-Path: <b@bounces.example.org>"], set()),
         (["Return-Path: <b@other.net>"], {"return_path_other_domain"}),
@@ -169,7 +177,9 @@ def test_to(lines: list[str], expected: set[str]) -> None:
         ("Fwd: Lunch", {"forward"}),
         ("BUY NOW!!!", {"upper", "exclaims"}),
         ("Free $500 Now?", {"money", "asks"}),
-        ("hello", {"starts_lower"}),
+        ("hello", {"starts_lower", "short_greeting"}),
+        ("V i a g r a here", {"spaced"}),
+        ("Invoice for ann@b.example", {"names_address"}),
         ("[list] Hello", {"tag"}),
         ("Lunch          xk3j", {"trailing_id"}),
         ("Lunch for all 9ab7c", {"trailing_id"}),
@@ -239,3 +249,35 @@ def test_long_runs(field: str, unit: str) -> None:
                           st.text(max_size=50)), max_size=6))  # fmt: skip
 def test_never_raises(fields: list[tuple[str, str]]) -> None:
     present(*(f"{name}: {value}" for name, value in fields), prefix="")
+
+
+HONEST = [
+    "Received: from mail.example.org (mail.example.org [192.0.2.1]) by mx.b.example with ESMTPSA; x",
+    "From: Ann <ann@example.org>",
+    "Message-ID: <1@mail.example.org>",
+]
+
+
+def test_an_honest_road_names_the_sender() -> None:
+    found = header_facts(parse_headers("\n".join(HONEST).encode()))
+    for name in (
+        "received_client_is_senders", "received_names_sender", "received_authenticated", "received_encrypted",
+        "message_id_host_in_received", "newsletter_consistent",
+    ):  # fmt: skip
+        assert found[name], name
+
+
+@pytest.mark.parametrize(
+    ("lines", "fact"),
+    [
+        (["Received: from x.other.net (x.other.net [192.0.2.1]) by b; x", "From: a@hotmail.com"],
+         "from_freemail_not_received"),
+        (["X-Mailer: Microsoft Outlook Express 6.00", "Message-ID: <7.1@x.example>"], "mailer_outlook_message_id_odd"),
+        (["From: Example Helpdesk <a@evil.example>", "To: bob@b-example.org, c@d.example"], "from_name_claims_role"),
+        (["From: Bigcorp IT <a@evil.example>", "To: bob@bigcorp.com"], "from_name_claims_recipient"),
+        (["List-Id: <l.example.org>", "Precedence: list", "Return-Path: <l-bounces@example.org>"], "list_consistent"),
+    ],
+)  # fmt: skip
+def test_what_does_not_fit_together_is_a_fact(lines: list[str], fact: str) -> None:
+    assert header_facts(parse_headers("\n".join(lines).encode()))[fact]
+    assert not header_facts(parse_headers("\n".join(HONEST).encode()))[fact]

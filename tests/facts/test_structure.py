@@ -108,7 +108,9 @@ def test_structure(raw: bytes, present: str, absent: str) -> None:
         ),
         pytest.param([("https://a.top/", "x")], {"any", "one_host", "none_is_senders", "host_cheap"}, id="cheap"),
         pytest.param(
-            [("https://example.org@a.example/", "x")], {"any", "one_host", "none_is_senders", "userinfo"}, id="userinfo"
+            [("https://example.org@a.example/", "x")],
+            {"any", "one_host", "none_is_senders", "userinfo", "holds_address"},
+            id="userinfo",
         ),
         pytest.param([("https://a.example:8080/", "x")], {"any", "one_host", "none_is_senders", "port"}, id="port"),
         pytest.param([("mailto:a@b.example", "x")], {"mailto"}, id="mailto"),
@@ -131,3 +133,25 @@ def test_links_in_text() -> None:
         "https://b.example",
     ]
     assert len(text_links("http://a.example " * 500)) == 100
+
+
+@pytest.mark.parametrize(
+    ("href", "label", "fact"),
+    [
+        ("https://login-mail.web.app/x", "Open", "host_free_hosting"),
+        ("https://a.example/x#bob@b.example", "Open", "holds_address"),
+        ("https://a.b.c.d.evil.example/x", "Open", "host_many_labels"),
+        ("https://shop24.example/x", "Open", "host_digits"),
+        ("https://xn--pypal-4ve.example/", "Open", "host_punycode"),
+        ("https://my-new-good-shop.example/", "Open", "host_hyphens"),
+        ("https://paypal.evil.example/", "Open", "claims_brand"),
+        ("https://evil.example/", "PayPal", "claims_brand"),
+        ("https://evil.example/signin", "Open", "wants_login"),
+        ("javascript:alert(1)", "Open", "script_or_data"),
+        ("https://evil.example/setup.exe", "Open", "file_program"),
+        ("https://evil.example/" + "A7b" * 20, "Open", "token_long"),
+    ],
+)
+def test_what_links_give_away(href: str, label: str, fact: str) -> None:
+    assert link_facts([(href, label)], "", "example.org")[f"link_{fact}"]
+    assert not link_facts([("https://www.paypal.com/", "PayPal")], "", "paypal.com")[f"link_{fact}"]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -21,8 +22,11 @@ from spamfilter.document import EXTRACTION
 from trainer.base import Base, load_base
 from trainer.data import corpora, duplicates
 from trainer.data.duplicates import near_duplicate_groups, numbered
-from trainer.data.prepared import fingerprint_of, row
+from trainer.data.prepared import fact_matrix, fingerprint_of, render_columns, row
 from trainer.errors import RecipeError
+from trainer.evaluation.baselines import BASELINES, texts_of
+from trainer.linear import Counts, count, fit_ngram, score_ngram
+from trainer.priors import prior_weights
 from trainer.recipes.pretrain import Pretrain, pretrain
 from trainer.run import Run
 from trainer.teacher import PACKAGE
@@ -59,6 +63,37 @@ def _joined(exact: np.ndarray, near: np.ndarray) -> np.ndarray:
     _, group = connected_components(graph, directed=False)
     found: np.ndarray = group[near]
     return found
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """The collection as each kind of model reads it: table, texts, n-gram counts, and the facts' prior score (N,)."""
+
+    table: pd.DataFrame
+    texts: list[str]
+    counts: Counts
+    facts: np.ndarray
+
+    @classmethod
+    def of(cls, table: pd.DataFrame, *, workers: int = 2) -> Reading:
+        """Everything that takes no label."""
+        facts = np.nan_to_num(fact_matrix(table)) @ prior_weights()
+        return cls(table, texts_of(table), count(*render_columns(table), workers=workers), facts)
+
+    @property
+    def spam(self) -> np.ndarray:
+        """Labels (N,)."""
+        return self.table["spam"].to_numpy()
+
+    def ngrams(self, train: np.ndarray) -> np.ndarray:
+        """Scores (N,) of n-grams fitted on the given rows."""
+        return score_ngram(fit_ngram(self.counts[train], self.spam[train], np.ones(len(train))), self.counts)[0]
+
+    def baseline(self, name: str, train: np.ndarray, ask: np.ndarray) -> np.ndarray:
+        """Scores of the rows `ask`, above 0 is spam, of a baseline fitted on the given rows."""
+        model = BASELINES[name]()
+        model.fit([self.texts[i] for i in train], self.spam[train])
+        return model.score([self.texts[i] for i in ask]) - model.threshold
 
 
 def teacher_cache(run: Path) -> Path | None:

@@ -19,61 +19,40 @@ from sklearn.linear_model import LogisticRegression
 
 from trainer.base import Base
 from trainer.commands.options import data_option, recipe_option, run_option, set_option, values
-from trainer.data.prepared import fact_matrix, render_columns
 from trainer.data.splits import Split, grouped_folds, grouped_reference_split, reference_split
-from trainer.evaluation.baselines import BASELINES, texts_of
+from trainer.evaluation.baselines import BASELINES
 from trainer.evaluation.comparison import Comparison
 from trainer.evaluation.metrics import figures
-from trainer.experiments.collection import SEEDS, domain_settings, familiar, sms_table, teacher_cache, unread_base
+from trainer.experiments.collection import (
+    SEEDS,
+    Reading,
+    domain_settings,
+    familiar,
+    sms_table,
+    teacher_cache,
+    unread_base,
+)
 from trainer.experiments.trials import Division, publish, tried
-from trainer.linear import Counts, count, fit_ngram, score_ngram
-from trainer.priors import prior_weights
 from trainer.recipes.finetune import Finetune
 from trainer.run import load_recipe
 
 SHARES = {"n-grams": 1.0, "GPT": 1.0, "facts": 0.5}
 """What a unit of each stage's evidence counts where there is too little to fit it on."""
 COMMITTEE = 3
+DOMAIN = 400_000
+"""Tokens of other SMS that a base reads, without labels, before it is fine-tuned."""
 CLAIM = 0.9567
 """Accuracy that the reference workflow states for GPT-2 small, last block trained, on its 300 test messages."""
 _BLOCKED = 0.0003  # share of the training part's ham that the ensemble's cut may block
-SINGLE, MEAN, TOGETHER = "GPT alone", f"GPT alone, mean of {COMMITTEE} fine-tunings", "ensemble (n-grams + GPT + facts)"
-
-
-@dataclass(frozen=True, slots=True)
-class Reading:
-    """The collection as each kind of model reads it: table, texts, n-gram counts, and the facts' prior score (N,)."""
-
-    table: pd.DataFrame
-    texts: list[str]
-    counts: Counts
-    facts: np.ndarray
-
-    @classmethod
-    def of(cls, table: pd.DataFrame, *, workers: int = 2) -> Reading:
-        """Everything that takes no label."""
-        facts = np.nan_to_num(fact_matrix(table)) @ prior_weights()
-        return cls(table, texts_of(table), count(*render_columns(table), workers=workers), facts)
-
-    @property
-    def spam(self) -> np.ndarray:
-        """Labels (N,)."""
-        return self.table["spam"].to_numpy()
-
-    def ngrams(self, train: np.ndarray) -> np.ndarray:
-        """Scores (N,) of n-grams fitted on the given rows."""
-        return score_ngram(fit_ngram(self.counts[train], self.spam[train], np.ones(len(train))), self.counts)
-
-    def baseline(self, name: str, train: np.ndarray, ask: np.ndarray) -> np.ndarray:
-        """Scores of the rows `ask`, above 0 is spam, of a baseline fitted on the given rows."""
-        model = BASELINES[name]()
-        model.fit([self.texts[i] for i in train], self.spam[train])
-        return model.score([self.texts[i] for i in ask]) - model.threshold
+SINGLE, MEAN, TOGETHER = "GPT alone", "GPT alone, mean of several fine-tunings", "ensemble (n-grams + GPT + facts)"
 
 
 @dataclass(frozen=True, slots=True)
 class Bench:
-    """What the GPT of every split starts from, and where it is kept. `domain` tokens of other SMS are read first."""
+    """What the GPT of every split starts from, and where it is kept.
+
+    `domain` tokens of other SMS are read first; `committee` fine-tunings are averaged.
+    """
 
     base: Base
     ranks: Path
@@ -81,24 +60,26 @@ class Bench:
     settings: Finetune
     domain: int
     cache: Path | None
+    committee: int = COMMITTEE
 
     def scores(
         self, table: pd.DataFrame, name: str, divisions: Sequence[Division], ask: Sequence[np.ndarray],
         test: np.ndarray, settings: Finetune,
     ) -> list[np.ndarray]:  # fmt: skip
         """Logits (N,) of a fine-tuning on each division, NaN but on its rows `ask`; one base for all of a test."""
-        base = self.base
+        base, place = self.base, self.folder / ("read-sms" if self.domain else "read-none") / name
         if self.domain:
             recipe = domain_settings(
                 base, tokens=self.domain, learning_rate=0.0005, teacher=2.0 if self.cache else 0.0,
                 threads=settings.threads,
             )  # fmt: skip
-            base = familiar(base, self.ranks, recipe, table, test, self.folder / name / "domain", self.cache)
+            base = familiar(base, self.ranks, recipe, table, test, place / "base", self.cache)
         found = []
         for number, (division, rows) in enumerate(zip(divisions, ask, strict=True)):
             one = dataclasses.replace(settings, seed=settings.seed + number)
-            folder = self.folder / name / f"gpt-{number}"
-            found.append(tried(folder, one, table, base, division, rows, teacher_cache=self.cache).scores)
+            found.append(
+                tried(place / f"gpt-{number}", one, table, base, division, rows, teacher_cache=self.cache).scores
+            )
         return found
 
 
@@ -116,7 +97,7 @@ def judged(reading: Reading, bench: Bench, split: Split, name: str) -> dict[str,
     spam, test, known = reading.spam, split.test, split.validation
     division, ask = Division(split.train, known), np.concatenate([known, test])
     gpts = bench.scores(
-        reading.table, name, [division] * COMMITTEE, [ask] * COMMITTEE, test, bench.settings
+        reading.table, name, [division] * bench.committee, [ask] * bench.committee, test, bench.settings
     )  # fmt: skip
     stages = {"n-grams": reading.ngrams(split.train), "GPT": np.mean(gpts, 0), "facts": reading.facts}
     centre, _ = standing(reading.facts[split.train], spam[split.train])
@@ -223,7 +204,7 @@ def cut_of(score: np.ndarray, spam: np.ndarray) -> float:
 @recipe_option("sms")
 @set_option
 @click.option("--seeds", default=",".join(map(str, SEEDS)), show_default=True, help="Seeds of the reference protocol.")
-@click.option("--domain", default=400_000, show_default=True, help="Tokens of other SMS that the base reads first.")
+@click.option("--domain", default=DOMAIN, show_default=True, help="Tokens of other SMS that the base reads first.")
 @click.option("--only", type=click.Choice(["reference", "grouped", "full"]), help="One of the three tables.")
 def command(
     data_dir: Path | None, run: Path, recipe: str, overrides: tuple[str, ...], seeds: str, domain: int, only: str | None

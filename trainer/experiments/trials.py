@@ -5,6 +5,8 @@ What a trial may train on is said by row numbers; the messages that it is to sco
 
 from __future__ import annotations
 
+import dataclasses
+import hashlib
 import json
 import time
 from collections.abc import Sequence
@@ -57,7 +59,7 @@ def tried(
     The folder keeps settings, curves and scores; its weights go once the scores are there.
     """
     frame = frame_of(table, rows)
-    run = Run.open(folder, settings, data=fingerprint_of(frame))
+    run = Run.open(folder, settings, data=f"{fingerprint_of(frame)}-{digest_of(base)}")
     kept = folder / "scores.npz"
     if not kept.exists():
         began = time.monotonic()
@@ -80,6 +82,29 @@ def tried(
         scores[stored["rows"]] = stored["scores"]
         seconds, trained, total = stored["about"].tolist()
     return Trial(scores, seconds, int(trained), int(total))
+
+
+def digest_of(base: Base) -> str:
+    """Eight hex digits for a base's weights and sizes, so that results of another base are not taken for its own."""
+    digest = hashlib.blake2b(repr(base.config).encode(), digest_size=4)
+    for name in ("tokens.weight", "norm.weight"):
+        if base.weights is not None:
+            digest.update(base.weights[name].contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def longest(base: Base, heads: list[str], tails: list[str]) -> int:
+    """Tokens of the longest of some rendered messages, at most the base's context."""
+    context = base.config.context
+    return max(len(base.tokenizer.window(head, tail, context)) for head, tail in zip(heads, tails, strict=True))
+
+
+def shortened(base: Base, context: int) -> Base:
+    """The same base that reads at most `context` tokens of a message: rows of one length however long a message is."""
+    weights = base.weights
+    if weights is not None:
+        weights = {**weights, "positions.weight": weights["positions.weight"][:context].clone()}
+    return dataclasses.replace(base, config=dataclasses.replace(base.config, context=context), weights=weights)
 
 
 def publish(folder: Path, title: str, comparisons: Sequence[Comparison], notes: Sequence[str] = ()) -> None:

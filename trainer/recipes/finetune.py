@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from spamfilter.classifier.ngram import passages
 from spamfilter.classifier.tokenizer import Tokenizer
 from trainer.augment import Augment, GoodWords, varied
 from trainer.base import Base
@@ -156,7 +157,10 @@ class _Classifying:
         rows = self.batches[number % len(self.batches)]
         views = [varied(self._preambles[i], self._texts[i], rng, s.augment, self._good) for i in rows]
         context = model.config.context
-        windows = [self._tokenizer.window(view, self._tails[i], context) for view, i in zip(views, rows, strict=True)]
+        windows = [
+            self._tokenizer.window(view, self._tails[i], context, self._closer(view, i, rng))
+            for view, i in zip(views, rows, strict=True)
+        ]
         ids, lengths = collate(windows, self._tokenizer.end, s.pad_to)
         ids, lengths = ids.to(self._device), lengths.to(self._device)
         states = model.hidden(ids)
@@ -176,6 +180,13 @@ class _Classifying:
             near = torch.from_numpy(self._wanted[rows].astype(np.float32)).to(self._device)
             loss = loss + s.teacher * teacher_loss(self._both.projector, pooled, near)
         return loss, int(lengths.sum())
+
+    def _closer(self, view: str, row: int, rng: np.random.Generator) -> str:
+        """In service the linear stage picks the passage that is read besides the beginning; here chance does."""
+        if rng.random() < 0.5:
+            return ""
+        texts = passages(view, self._tails[row])
+        return texts[int(rng.integers(1, len(texts)))] if len(texts) > 1 else ""
 
     def measure(self) -> Mapping[str, float]:
         spam = self._check["spam"].to_numpy()
@@ -228,13 +239,17 @@ def finetune(
 
 @torch.no_grad()
 def score(
-    model: GPT, tokenizer: Tokenizer, heads: list[str], tails: list[str], *, batch: int = 32, pad_to: int = 0,
-    precision: str = "fp32",
+    model: GPT, tokenizer: Tokenizer, heads: list[str], tails: list[str], *, closer: list[str] | None = None,
+    batch: int = 32, pad_to: int = 0, precision: str = "fp32",
 ) -> np.ndarray:  # fmt: skip
-    """Spam-over-ham logits (N,) of rendered messages."""
+    """Spam-over-ham logits (N,) of rendered messages; `closer` are passages to be read besides their beginnings."""
     model.eval()
     device = model.tokens.weight.device
-    windows = [tokenizer.window(head, tail, model.config.context) for head, tail in zip(heads, tails, strict=True)]
+    context = model.config.context
+    windows = [
+        tokenizer.window(head, tail, context, near)
+        for head, tail, near in zip(heads, tails, closer or [""] * len(heads), strict=True)
+    ]
     order = np.argsort([len(w) for w in windows], kind="stable")
     scores = np.zeros(len(windows), np.float32)
     for start in range(0, len(order), batch):
