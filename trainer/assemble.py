@@ -15,7 +15,7 @@ import pandas as pd
 from rich.console import Console
 
 from spamfilter.classifier.bundle import Bundle
-from trainer.base import load_base, load_classifier
+from trainer.base import base_of, load_base, load_classifier
 from trainer.data.prepared import fingerprint_of
 from trainer.evaluation.comparison import Comparison
 from trainer.evaluation.metrics import expected_calibration_error, summary
@@ -47,7 +47,7 @@ def assemble(table: pd.DataFrame, run: Path, out: Path, *, name: str = "default"
 
     Raises RecipeError when a step before it is missing.
     """
-    base = load_base(run / "pretrain")
+    base = load_base(base_of(run))
     model = load_classifier(run / "finetune", base.config)
     evidence = Evidence.of(table, base.tokenizer)
     train, holdout, test = (evidence.rows(part) for part in ("train", "holdout", "test"))

@@ -41,13 +41,19 @@ class Base:
 
 def config_of(folder: Path, vocab_size: int) -> GPTConfig:
     """The sizes of a run's network, from the frozen settings of its pretraining. Raises RecipeError."""
-    file = folder / "settings.json"
+    file = folder / "sizes.json"
+    file = file if file.is_file() else folder / "settings.json"
     if not file.is_file():
         raise RecipeError(f"{folder}: no pretraining there; run `python -m trainer pretrain` first")
     frozen = json.loads(file.read_text())
     return GPTConfig(
         vocab_size, frozen["context"], frozen["layers"], frozen["heads"], frozen["channels"], frozen["dropout"]
     )
+
+
+def base_of(run: Path) -> Path:
+    """The folder of a run's base: its finished distillation where there is one, else its pretraining."""
+    return run / "distil" if (run / "distil" / "final.pt").is_file() else run / "pretrain"
 
 
 def load_base(folder: Path) -> Base:
@@ -69,7 +75,7 @@ def named_base(name: str, run: Path) -> Base:
         return load_gpt2(name.removeprefix("gpt2:"))
     if name == "random":
         return load_base(run / "pretrain").random()
-    return load_base(Path(name) if name else run / "pretrain")
+    return load_base(Path(name) if name else base_of(run))
 
 
 def load_gpt2(where: str, bpe: Path | None = None) -> Base:

@@ -52,3 +52,10 @@ def vocabulary_loss(states: Tensor, table: Tensor, targets: Tensor, *, chunk: in
 def teacher_loss(projector: nn.Linear, states: Tensor, wanted: Tensor) -> Tensor:
     """Mean of 1 - cosine between projected states (N, C) and a teacher's unit embeddings (N, W)."""
     return (1 - F.cosine_similarity(projector(states).float(), wanted, dim=-1)).mean()
+
+
+def picking_loss(projected: Tensor, wanted: Tensor, temperature: float) -> Tensor:
+    """Mean cross-entropy () of picking each row's own among the batch's unit embeddings (B, W) by cosine, both ways."""
+    likeness = F.normalize(projected.float(), dim=-1) @ wanted.T / temperature
+    own = torch.arange(len(wanted), device=wanted.device)
+    return (F.cross_entropy(likeness, own) + F.cross_entropy(likeness.T, own)) / 2

@@ -131,3 +131,9 @@ def embeddings(texts: list[str], cache: Path, folder: Path | None = None) -> np.
     out = np.zeros((len(texts), WIDTH), np.float16)
     out[rows >= 0] = values[rows[rows >= 0]]
     return out
+
+
+def centred(values: np.ndarray) -> np.ndarray:
+    """Embeddings (N, W) less their mean, of unit length again: what all texts share says nothing about one."""
+    shifted = values.astype(np.float32) - values.astype(np.float32).mean(0)
+    return shifted / np.maximum(np.linalg.norm(shifted, axis=1, keepdims=True), 1e-6)

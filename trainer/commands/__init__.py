@@ -10,7 +10,8 @@ import click
 COMMANDS = {
     "data": "List, import, check and describe corpora.",
     "tokenizer": "Train a byte-level BPE, or show how one splits a text.",
-    "pretrain": "Teach a GPT language from raw text, beside a teacher where there is one (goes on where it stopped).",
+    "pretrain": "Teach a GPT language from raw text (goes on where it stopped).",
+    "distil": "Go on with a pretrained base: meaning, from a public sentence encoder (goes on where it stopped).",
     "generate": "Let a GPT continue a text.",
     "finetune": "Teach a pretrained GPT ham and spam, with all or few trained parameters.",
     "evaluate": "Measure a model on a labelled set beside its baselines; write figures, plots and a report.",

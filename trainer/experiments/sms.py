@@ -36,7 +36,7 @@ from trainer.experiments.trials import Division, publish, tried
 from trainer.recipes.finetune import Finetune
 from trainer.run import load_recipe
 
-SHARES = {"n-grams": 1.0, "GPT": 1.0, "facts": 0.5}
+SHARES = {"n-grams": 1.0, "GPT": 1.0, "facts": 0.25}
 """What a unit of each stage's evidence counts where there is too little to fit it on."""
 COMMITTEE = 3
 DOMAIN = 400_000
@@ -168,8 +168,8 @@ def fold_scores(
     stages' weights and the cuts of ours are fitted. The GPT's score of a test message is the mean of the inner models'.
     """
     spam = reading.spam
-    inner = grouped_folds(reading.table["group"].to_numpy()[train], spam[train], COMMITTEE, seed)
-    divisions = [Division(train[inner != k], train[inner == k]) for k in range(COMMITTEE)]
+    inner = grouped_folds(reading.table["group"].to_numpy()[train], spam[train], bench.committee, seed)
+    divisions = [Division(train[inner != k], train[inner == k]) for k in range(bench.committee)]
     settings = dataclasses.replace(bench.settings, epochs=bench.settings.epochs / 2)
     ask = [np.concatenate([division.validation, test]) for division in divisions]
     gpts = bench.scores(reading.table, name, divisions, ask, test, settings)
@@ -205,9 +205,17 @@ def cut_of(score: np.ndarray, spam: np.ndarray) -> float:
 @set_option
 @click.option("--seeds", default=",".join(map(str, SEEDS)), show_default=True, help="Seeds of the reference protocol.")
 @click.option("--domain", default=DOMAIN, show_default=True, help="Tokens of other SMS that the base reads first.")
+@click.option("--members", default=COMMITTEE, show_default=True, help="Fine-tunings that are averaged; 2 or more.")
 @click.option("--only", type=click.Choice(["reference", "grouped", "full"]), help="One of the three tables.")
 def command(
-    data_dir: Path | None, run: Path, recipe: str, overrides: tuple[str, ...], seeds: str, domain: int, only: str | None
+    data_dir: Path | None,
+    run: Path,
+    recipe: str,
+    overrides: tuple[str, ...],
+    seeds: str,
+    domain: int,
+    members: int,
+    only: str | None,
 ) -> None:
     """The SMS collection beside the baselines: 300 test messages on six seeds, and five grouped folds of the whole."""
     from trainer.data.corpora import data_dir as find
@@ -216,7 +224,7 @@ def command(
     folder = run / "experiments" / "sms"
     reading = Reading.of(sms_table(find(data_dir), run / "experiments" / "sms.jsonl"))
     bench = Bench(
-        unread_base(run), run / "pretrain" / "tokenizer.tiktoken", folder, settings, domain, teacher_cache(run)
+        unread_base(run), run / "pretrain" / "tokenizer.tiktoken", folder, settings, domain, teacher_cache(run), members
     )
     chosen = [int(seed) for seed in seeds.split(",")]
     kinds: dict[str, Callable[[], Comparison]] = {
@@ -239,5 +247,5 @@ def notes(bench: Bench, settings: Finetune) -> list[str]:
     return [
         f"GPT: {read}; {settings.strategy}, {settings.epochs:g} epochs at {settings.learning_rate:g}.",
         "In the reference's own split some test messages stand in the training part word for word.",
-        "Folds: the GPT is the mean of three fine-tunings on two thirds of the training part each.",
+        f"Folds: the GPT is the mean of {bench.committee} fine-tunings, each without another part of it.",
     ]

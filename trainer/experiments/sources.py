@@ -127,17 +127,17 @@ def load(file: Path, evidence: Any, source: str, stamp: str) -> LeftOut | None:
 
 def base_without(source: str, run: Path, table: pd.DataFrame, data: Path) -> Path:
     """The folder of a base that never read the source: the run's own, or one made for it from the other corpora."""
+    from trainer.base import base_of
     from trainer.corpus import PLAIN
     from trainer.recipes.pretrain import Pretrain, pretrain
     from trainer.run import Run
 
     frozen = json.loads((run / "pretrain" / "settings.json").read_text())
     if source not in frozen["corpora"]:
-        return run / "pretrain"
+        return base_of(run)
     names = {field: frozen[field] for field in Pretrain.__dataclass_fields__ if field in frozen}
     others = sorted({*table["source"].unique(), *PLAIN} - {source, "sms"})
-    size = len(set(frozen["corpora"]) - {source}) / len(frozen["corpora"])
-    names |= {"corpora": tuple(others), "tokens": int(frozen["tokens"] * size / 2)}
+    names |= {"corpora": tuple(others), "tokens": frozen["tokens"] // 5}  # of what is left, a pass or so
     settings = Pretrain(**names)
     folder = run / f"pretrain-without-{source}"
     pretrain(settings, Run.open(folder, settings), table, data, teacher_cache=run.parent / "teacher.npz")

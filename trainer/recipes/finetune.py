@@ -30,11 +30,11 @@ from trainer.gpt import GPT, POOLINGS
 from trainer.linear import source_weights
 from trainer.loop import Pace, advance, autocast
 from trainer.lora import TARGETS
-from trainer.losses import SampledSoftmax, teacher_loss
+from trainer.losses import SampledSoftmax, picking_loss
 from trainer.parallel import Parallel
 from trainer.run import Run
 from trainer.strategies import STRATEGIES, finish, prepare
-from trainer.teacher import WIDTH, embeddings
+from trainer.teacher import WIDTH, centred, embeddings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -177,8 +177,8 @@ class _Classifying:
                 spoken = self._sampled(states[:, :-1][real], model.tokens.weight, targets, s.seed * 1_000_003 + number)
                 loss = loss + s.language * spoken
         if self._both.projector is not None and self._wanted is not None:
-            near = torch.from_numpy(self._wanted[rows].astype(np.float32)).to(self._device)
-            loss = loss + s.teacher * teacher_loss(self._both.projector, pooled, near)
+            near = torch.from_numpy(self._wanted[rows]).to(self._device)
+            loss = loss + s.teacher * picking_loss(self._both.projector(pooled), near, temperature=0.1)
         return loss, int(lengths.sum())
 
     def _closer(self, view: str, row: int, rng: np.random.Generator) -> str:
@@ -219,7 +219,7 @@ def finetune(
     check = holdout.sample(min(len(holdout), settings.check), random_state=settings.seed)
     wanted = None
     if settings.teacher and teacher_cache is not None:
-        wanted = embeddings(shown_to_teacher(train), teacher_cache)
+        wanted = centred(embeddings(shown_to_teacher(train), teacher_cache))
     both = Finetuning(model, teacher=wanted is not None).to(parallel.device)
     if both.projector is not None and base.projector is not None:
         both.projector.load_state_dict(base.projector)
