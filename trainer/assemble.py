@@ -48,7 +48,7 @@ def assemble(table: pd.DataFrame, run: Path, out: Path, *, name: str = "default"
     Raises RecipeError when a step before it is missing.
     """
     base = load_base(base_of(run))
-    model = load_classifier(run / "finetune", base.config)
+    model = load_classifier(run / "finetune")
     evidence = Evidence.of(table, base.tokenizer)
     train, holdout, test = (evidence.rows(part) for part in ("train", "holdout", "test"))
     linear = evidence.fit(train)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -87,12 +88,18 @@ def load_gpt2(where: str, bpe: Path | None = None) -> Base:
     return Base(model.config, Gpt2Tokenizer.load(bpe), model.state_dict())
 
 
-def load_classifier(folder: Path, config: GPTConfig, *, pooling: str = "last") -> GPT:
+def keep_base(folder: Path, start: Path, base: Base) -> None:
+    """Write what `load_base` needs besides weights into the folder of a run that goes on from another base."""
+    shutil.copyfile(start / "tokenizer.tiktoken", folder / "tokenizer.tiktoken")
+    (folder / "sizes.json").write_text(json.dumps(dataclasses.asdict(base.config)))
+
+
+def load_classifier(folder: Path) -> GPT:
     """The network of a finished fine-tuning. Raises RecipeError."""
     state = Run(folder).load("final.pt")
-    if state is None:
+    if state is None or not (folder / "sizes.json").is_file():
         raise RecipeError(f"{folder}: no finished fine-tuning; run `python -m trainer finetune` first")
-    model = GPT(dataclasses.replace(config, pooling=pooling))
+    model = GPT(GPTConfig(**json.loads((folder / "sizes.json").read_text())))
     model.load_state_dict(_below(state["model"], "model."))
     return model.eval()
 

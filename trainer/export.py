@@ -32,7 +32,7 @@ from trainer.gpt import GPT
 class ServingGPT(nn.Module):
     """The classifier for one window without padding: ids (T,) -> spam logit (), pooled state (C,).
 
-    In the last block only the last token asks: nothing after it reads the other positions.
+    Where the last token is pooled, only it asks in the last block: nothing after it reads the other positions.
     """
 
     def __init__(self, model: GPT) -> None:
@@ -46,11 +46,12 @@ class ServingGPT(nn.Module):
             x = x + self._attend(block.attention, block.norm1(x))
             x = x + block.down(F.gelu(block.up(block.norm2(x)), approximate="tanh"))
         block = model.blocks[-1]
-        last = x[-1:] + self._attend(block.attention, block.norm1(x), last_only=True)
+        alone = model.config.pooling == "last"
+        last = (x[-1:] if alone else x) + self._attend(block.attention, block.norm1(x), last_only=alone)
         last = last + block.down(F.gelu(block.up(block.norm2(last)), approximate="tanh"))
-        pooled = model.norm(last)
-        logits = model.classifier(pooled)[0]
-        return logits[1] - logits[0], pooled[0]
+        pooled = model.norm(last).mean(0)
+        logits = model.classifier(pooled)
+        return logits[1] - logits[0], pooled
 
     @staticmethod
     def _attend(attention: nn.Module, x: Tensor, *, last_only: bool = False) -> Tensor:
@@ -73,10 +74,10 @@ class ServingGPT(nn.Module):
 def export_graph(model: GPT, path: Path, *, int8: bool = True) -> None:
     """Write the serving graph as ONNX, its matrices as int8 where asked (activations by their range, per message).
 
-    Raises RecipeError for a network that does not pool the last token: the graph computes no other.
+    Raises RecipeError for a network that pools at the end of the padding: in service there is none.
     """
-    if model.config.pooling != "last":
-        raise RecipeError(f"pooling {model.config.pooling!r} cannot be served: fine-tune with pooling=last to export")
+    if model.config.pooling == "last-padded":
+        raise RecipeError("pooling 'last-padded' cannot be served: fine-tune with pooling=last or mean to export")
     serving = ServingGPT(model.eval()).eval()
     example = torch.randint(0, model.config.vocab_size, (17,))
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():

@@ -1,5 +1,7 @@
 """How much of a pretrained GPT a fine-tuning trains: only the head, the last blocks, adapters, or everything.
 
+`probe` is `head`, fitted in one go (`trainer.recipes.probe`) instead of by steps.
+
 `last-block` is the book's choice (Raschka 2024, chapter 6): last block, final norm and a new two-class head. Frozen
 lower blocks run without a graph, so that `head` and `last-*` cost little more than reading.
 """
@@ -16,7 +18,7 @@ from trainer.errors import RecipeError
 from trainer.gpt import GPT, parameter_count
 from trainer.lora import TARGETS, Nf4Linear, add_adapters, merge
 
-STRATEGIES = ("head", "last-block", "last-n", "lora", "qlora", "full")
+STRATEGIES = ("probe", "head", "last-block", "last-n", "lora", "qlora", "full")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +56,7 @@ def prepare(
             model, rank=rank, alpha=alpha, targets=targets, dropout=dropout, quantise=strategy == "qlora", seed=seed
         )
     elif strategy != "full":
-        trained = {"head": 0, "last-block": 1, "last-n": last}[strategy]
+        trained = {"probe": 0, "head": 0, "last-block": 1, "last-n": last}[strategy]
         model.frozen_blocks = layers - trained
         model.blocks[layers - trained :].requires_grad_(True)
         model.norm.requires_grad_(trained > 0)

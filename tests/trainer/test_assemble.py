@@ -63,6 +63,7 @@ def _run(folder: Path) -> Path:
     for name in ("pretrain", "finetune"):
         Run.open(folder / name, settings).save({"model": weights, "step": 1}, "final.pt")
     write_ranks(ranks, folder / "pretrain" / "tokenizer.tiktoken")
+    (folder / "finetune" / "sizes.json").write_text(json.dumps(dataclasses.asdict(sizes)))
     return folder
 
 
@@ -145,7 +146,7 @@ def test_a_pooling_that_the_graph_does_not_compute_is_not_exported(tmp_path: Pat
 
     model = tiny_model(100)
     with pytest.raises(RecipeError, match="cannot be served"):
-        export_graph(GPT(dataclasses.replace(model.config, pooling="mean")), tmp_path / "g.onnx")
+        export_graph(GPT(dataclasses.replace(model.config, pooling="last-padded")), tmp_path / "g.onnx")
 
 
 def test_the_command_line_lists_its_steps_and_refuses_what_it_cannot_read(tmp_path: Path) -> None:

@@ -63,6 +63,7 @@ _SIZES = {"vocab_size": 300, "context": 16, "layers": 1, "heads": 2, "channels":
 SMALL = Pretrain(**_SIZES, batch=4, tokens=4 * 16 * 20, warmup=2, threads=1, checkpoint_every=10, candidates=64,
                  dropout=0.1, average=0.5, precision="fp32", device="cpu")  # fmt: skip
 TINY_TUNING = Finetune(
+    strategy="full", pooling="last",
     epochs=12, batch=8, learning_rate=0.003, warmup=5, threads=1, checkpoint_every=10, teacher=0.0, precision="fp32",
     device="cpu", augment=Augment(header_dropout=0, good_before=0, good_after=0),
 )  # fmt: skip
@@ -151,7 +152,7 @@ def test_fine_tuning_learns_the_classes_and_goes_on_bit_by_bit(tmp_path: Path, s
     with pytest.raises(KeyboardInterrupt):
         tuning.finetune(settings, Killed(Run.open(tmp_path / "parts", settings).folder), frame, base)
     _same(whole, tuning.finetune(settings, Run.open(tmp_path / "parts", settings), frame, base))
-    _same(whole, load_classifier(tmp_path / "whole", base.config))
+    _same(whole, load_classifier(tmp_path / "whole"))
 
 
 def test_every_balance_and_pooling_trains(tmp_path: Path) -> None:

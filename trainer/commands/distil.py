@@ -18,11 +18,7 @@ from trainer.commands.options import data_option, recipe_option, run_option, set
 @click.option("--name", default="distil", show_default=True, help="The distillation's folder below the run's.")
 def command(data_dir: Path | None, run: Path, recipe: str, overrides: tuple[str, ...], base: str, name: str) -> None:
     """Go on with a pretrained base: tell texts apart by meaning, as a sentence encoder does."""
-    import dataclasses
-    import json
-    import shutil
-
-    from trainer.base import load_base
+    from trainer.base import keep_base, load_base
     from trainer.data.corpora import data_dir as find
     from trainer.data.prepared import fingerprint_of, table_of
     from trainer.evaluation.curves import draw
@@ -34,7 +30,6 @@ def command(data_dir: Path | None, run: Path, recipe: str, overrides: tuple[str,
     start = Path(base) if base else run / "pretrain"
     loaded = load_base(start)
     training = Run.open(run / name, settings, data=fingerprint_of(table))
-    shutil.copyfile(start / "tokenizer.tiktoken", training.folder / "tokenizer.tiktoken")
-    (training.folder / "sizes.json").write_text(json.dumps(dataclasses.asdict(loaded.config)))
+    keep_base(training.folder, start, loaded)
     distil(settings, training, table, find(data_dir), loaded, teacher_cache=run.parent / "teacher.npz")
     click.echo(f"curves: {draw(training.folder)}")

@@ -32,7 +32,7 @@ def command(
     from trainer.base import load_gpt2
     from trainer.data.corpora import data_dir as find
     from trainer.experiments import reference
-    from trainer.experiments.collection import SEEDS, Reading, sms_table, teacher_cache, unread_base
+    from trainer.experiments.collection import SEEDS, Reading, ranks_of, sms_table, teacher_cache, unread_base
     from trainer.experiments.sms import DOMAIN, Bench
     from trainer.recipes.finetune import Finetune
     from trainer.run import load_recipe
@@ -55,7 +55,7 @@ def command(
     if ours and not gpt2:
         console.rule("our settings on the same splits")
         bench = Bench(
-            base, run / "pretrain" / "tokenizer.tiktoken", run / "experiments" / "sms", load_recipe(Finetune, "sms"),
+            base, ranks_of(run), run / "experiments" / "sms", load_recipe(Finetune, "sms"),
             0 if quick else DOMAIN, teacher_cache(run), 1 if quick else 3,
         )  # fmt: skip
         mine = reference.own(reading, bench, seeds)

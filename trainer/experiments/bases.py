@@ -22,7 +22,7 @@ from trainer.evaluation.canvas import blank, dress, line, save
 from trainer.evaluation.comparison import Comparison
 from trainer.evaluation.curves import read_metrics
 from trainer.evaluation.metrics import figures
-from trainer.experiments.collection import sms_table, unread_base
+from trainer.experiments.collection import ranks_of, sms_table, unread_base
 from trainer.experiments.strategies import Task, mail_task, sms_task
 from trainer.experiments.trials import publish, tried
 from trainer.recipes.finetune import Finetune
@@ -115,7 +115,7 @@ def command(
     settings = load_recipe(Finetune, recipe, same)
     sms = sms_table(data, run / "experiments" / "sms.jsonl")
     own = unread_base(run)
-    ranks = run / "pretrain" / "tokenizer.tiktoken"
+    ranks = ranks_of(run)
     story = story_base(story_settings(own, tokens, settings.threads), data, ranks, folder / "the-verdict", sms)
     bases = {OWN: own, STORY: story, RANDOM: own.random()}
     tasks = [sms_task(sms, seed) for seed in SEEDS]

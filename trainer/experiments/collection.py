@@ -19,7 +19,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from spamfilter.document import EXTRACTION
-from trainer.base import Base, load_base
+from trainer.base import Base, base_of, load_base
 from trainer.data import corpora, duplicates
 from trainer.data.duplicates import near_duplicate_groups, numbered
 from trainer.data.prepared import fact_matrix, fingerprint_of, render_columns, row
@@ -103,11 +103,16 @@ def teacher_cache(run: Path) -> Path | None:
 
 def unread_base(run: Path) -> Base:
     """The run's base. Raises RecipeError where it has read the collection, with or without labels."""
-    base = load_base(run / "pretrain")
-    read = json.loads((run / "pretrain" / "settings.json").read_text()).get("corpora", ())
-    if "sms" in read:
-        raise RecipeError(f"{run}: the base has read the SMS collection, tests included; pretrain without `sms`")
+    base = load_base(base_of(run))
+    for settings in (folder / "settings.json" for folder in {run / "pretrain", base_of(run)}):
+        if settings.exists() and "sms" in json.loads(settings.read_text()).get("corpora", ()):
+            raise RecipeError(f"{run}: the base has read the SMS collection, tests included; pretrain without `sms`")
     return base
+
+
+def ranks_of(run: Path) -> Path:
+    """The file of the tokenizer that goes with the run's base."""
+    return base_of(run) / "tokenizer.tiktoken"
 
 
 def domain_settings(base: Base, *, tokens: int, learning_rate: float, teacher: float, threads: int) -> Pretrain:

@@ -28,6 +28,7 @@ from trainer.experiments.collection import (
     Reading,
     domain_settings,
     familiar,
+    ranks_of,
     sms_table,
     teacher_cache,
     unread_base,
@@ -105,7 +106,8 @@ def judged(reading: Reading, bench: Bench, split: Split, name: str) -> dict[str,
     together = sum(
         share * stages[stage][test] / standing(stages[stage][known], spam[known])[1] for stage, share in SHARES.items()
     )
-    own = {SINGLE: gpts[0][test], MEAN: stages["GPT"][test], TOGETHER: np.asarray(together)}
+    own = {SINGLE: gpts[0][test]} | ({MEAN: stages["GPT"][test]} if len(gpts) > 1 else {})
+    own |= {TOGETHER: np.asarray(together)}
     own["n-grams alone"] = stages["n-grams"][test]
     return own | _baselines(reading, split.train, test)
 
@@ -223,9 +225,7 @@ def command(
     settings = load_recipe(Finetune, recipe, values(overrides))
     folder = run / "experiments" / "sms"
     reading = Reading.of(sms_table(find(data_dir), run / "experiments" / "sms.jsonl"))
-    bench = Bench(
-        unread_base(run), run / "pretrain" / "tokenizer.tiktoken", folder, settings, domain, teacher_cache(run), members
-    )
+    bench = Bench(unread_base(run), ranks_of(run), folder, settings, domain, teacher_cache(run), members)
     chosen = [int(seed) for seed in seeds.split(",")]
     kinds: dict[str, Callable[[], Comparison]] = {
         "reference": lambda: reference(reading, bench, chosen),

@@ -127,8 +127,9 @@ def load(file: Path, evidence: Any, source: str, stamp: str) -> LeftOut | None:
 
 def base_without(source: str, run: Path, table: pd.DataFrame, data: Path) -> Path:
     """The folder of a base that never read the source: the run's own, or one made for it from the other corpora."""
-    from trainer.base import base_of
+    from trainer.base import base_of, keep_base, load_base
     from trainer.corpus import PLAIN
+    from trainer.recipes.distil import Distil, distil
     from trainer.recipes.pretrain import Pretrain, pretrain
     from trainer.run import Run
 
@@ -140,8 +141,19 @@ def base_without(source: str, run: Path, table: pd.DataFrame, data: Path) -> Pat
     names |= {"corpora": tuple(others), "tokens": frozen["tokens"] // 5}  # of what is left, a pass or so
     settings = Pretrain(**names)
     folder = run / f"pretrain-without-{source}"
-    pretrain(settings, Run.open(folder, settings), table, data, teacher_cache=run.parent / "teacher.npz")
-    return folder
+    cache = run.parent / "teacher.npz"
+    pretrain(settings, Run.open(folder, settings), table, data, teacher_cache=cache)
+    if base_of(run) == run / "pretrain":
+        return folder
+    frozen = json.loads((run / "distil" / "settings.json").read_text())
+    names = {field: frozen[field] for field in Distil.__dataclass_fields__ if field in frozen}
+    learning = Distil(**{**names, "corpora": tuple(others)})
+    distilled = run / f"distil-without-{source}"
+    training = Run.open(distilled, learning)
+    base = load_base(folder)
+    keep_base(distilled, folder, base)
+    distil(learning, training, table, data, base, teacher_cache=cache)
+    return distilled
 
 
 def with_rivals(found: LeftOut, evidence: Any, run: Path, source: str, stamp: str, data: Path) -> None:

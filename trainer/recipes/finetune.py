@@ -7,6 +7,8 @@ on learning language (`language`) and what a teacher makes of each text (`teache
 
 from __future__ import annotations
 
+import dataclasses
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +19,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from spamfilter.classifier.ngram import passages
 from spamfilter.classifier.tokenizer import Tokenizer
 from trainer.augment import Augment, GoodWords, varied
 from trainer.base import Base
@@ -32,8 +33,9 @@ from trainer.loop import Pace, advance, autocast
 from trainer.lora import TARGETS
 from trainer.losses import SampledSoftmax, picking_loss
 from trainer.parallel import Parallel
+from trainer.recipes.probe import another, fit_probe, pooled_states, views
 from trainer.run import Run
-from trainer.strategies import STRATEGIES, finish, prepare
+from trainer.strategies import STRATEGIES, Counts, finish, prepare
 from trainer.teacher import WIDTH, centred, embeddings
 
 
@@ -47,16 +49,16 @@ class Finetune(Pace):
     joint losses. `pad_to`: pad every row to so many tokens (the reference's), 0 for the batch's longest.
     """
 
-    epochs: float = 1.0
+    epochs: float = 0.4
     batch: int = 32
     learning_rate: float = 0.0006
     floor: float = 0.02
-    strategy: str = "full"
+    strategy: str = "probe"
     last: int = 2
     rank: int = 16
     alpha: float = 32.0
     targets: tuple[str, ...] = TARGETS
-    pooling: str = "last"
+    pooling: str = "mean"
     pad_to: int = 0
     label_smoothing: float = 0.02
     language: float = 0.1
@@ -158,7 +160,7 @@ class _Classifying:
         views = [varied(self._preambles[i], self._texts[i], rng, s.augment, self._good) for i in rows]
         context = model.config.context
         windows = [
-            self._tokenizer.window(view, self._tails[i], context, self._closer(view, i, rng))
+            self._tokenizer.window(view, self._tails[i], context, another(view, self._tails[i], rng))
             for view, i in zip(views, rows, strict=True)
         ]
         ids, lengths = collate(windows, self._tokenizer.end, s.pad_to)
@@ -180,13 +182,6 @@ class _Classifying:
             near = torch.from_numpy(self._wanted[rows]).to(self._device)
             loss = loss + s.teacher * picking_loss(self._both.projector(pooled), near, temperature=0.1)
         return loss, int(lengths.sum())
-
-    def _closer(self, view: str, row: int, rng: np.random.Generator) -> str:
-        """In service the linear stage picks the passage that is read besides the beginning; here chance does."""
-        if rng.random() < 0.5:
-            return ""
-        texts = passages(view, self._tails[row])
-        return texts[int(rng.integers(1, len(texts)))] if len(texts) > 1 else ""
 
     def measure(self) -> Mapping[str, float]:
         spam = self._check["spam"].to_numpy()
@@ -218,8 +213,10 @@ def finetune(
         train = train.iloc[undersample(train["spam"].to_numpy(), settings.seed).rows].reset_index(drop=True)
     check = holdout.sample(min(len(holdout), settings.check), random_state=settings.seed)
     wanted = None
-    if settings.teacher and teacher_cache is not None:
+    if settings.strategy != "probe" and settings.teacher and teacher_cache is not None:
         wanted = centred(embeddings(shown_to_teacher(train), teacher_cache))
+    if settings.strategy == "probe":
+        return _probe(settings, run, train, check, base, model.to(parallel.device), counts)
     both = Finetuning(model, teacher=wanted is not None).to(parallel.device)
     if both.projector is not None and base.projector is not None:
         both.projector.load_state_dict(base.projector)
@@ -233,8 +230,31 @@ def finetune(
     )
     plain = finish(both.model).to("cpu")
     if parallel.leads:
-        run.save({"model": {f"model.{name}": value for name, value in plain.state_dict().items()}}, "final.pt")
+        keep(run, plain)
     return plain.eval()
+
+
+def _probe(
+    settings: Finetune, run: Run, train: pd.DataFrame, check: pd.DataFrame, base: Base, model: GPT, counts: Counts
+) -> GPT:
+    """The strategy `probe`: no steps, so nothing to resume."""
+    count = max(int(settings.epochs * len(train)), 2)
+    print(f"probe: {counts}; {count:,} views of {len(train):,} messages")
+    windows, rows = views(train, count, settings.augment, base.tokenizer, model.config.context, settings.seed)
+    states = pooled_states(model, windows, base.tokenizer.end, precision=settings.precision)
+    fit_probe(model, base, states, train["spam"].to_numpy()[rows])
+    plain = finish(model).to("cpu")
+    heads, tails = render_columns(check)
+    figures = summary(check["spam"].to_numpy(), score(plain, base.tokenizer, heads, tails, precision="auto"))
+    run.log(step=1, trained=counts.trained, total=counts.total, holdout_auc=round(figures["roc_auc"], 5))
+    keep(run, plain)
+    return plain.eval()
+
+
+def keep(run: Run, model: GPT) -> None:
+    """Write a finished network and its sizes into the run's folder, for `trainer.base.load_classifier`."""
+    (run.folder / "sizes.json").write_text(json.dumps(dataclasses.asdict(model.config)))
+    run.save({"model": {f"model.{name}": value for name, value in model.state_dict().items()}}, "final.pt")
 
 
 @torch.no_grad()
