@@ -68,8 +68,8 @@ def test_every_strategy_and_every_pooling_has_a_row(places: tuple[Path, Path]) -
     assert done.exit_code == 0, done.output
     table = json.loads((run / "experiments" / "strategies" / "sms" / "sms-1.json").read_text())
     rows = {found["name"]: found for found in table["rows"]}
-    assert [name for name in rows if ", pooling" not in name and not name.startswith("qlora")] == [
-        name for name in STRATEGIES if name != "qlora"
+    assert [name for name in rows if ", pooling" not in name and not name.startswith(strategies.CONDITIONAL)] == [
+        name for name in STRATEGIES if name not in strategies.CONDITIONAL
     ]
     assert len([name for name in rows if ", pooling" in name]) == 3
     trained = [int(rows[name]["trained"].replace(",", "")) for name in ("head", "last-block", "full")]

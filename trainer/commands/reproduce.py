@@ -33,7 +33,7 @@ def command(
     from trainer.data.corpora import data_dir as find
     from trainer.experiments import reference
     from trainer.experiments.collection import SEEDS, Reading, ranks_of, sms_table, teacher_cache, unread_base
-    from trainer.experiments.sms import DOMAIN, Bench
+    from trainer.experiments.sms import COMMITTEE, DOMAIN, Bench
     from trainer.recipes.finetune import Finetune
     from trainer.run import load_recipe
 
@@ -54,10 +54,9 @@ def command(
     mine = {}
     if ours and not gpt2:
         console.rule("our settings on the same splits")
-        bench = Bench(
-            base, ranks_of(run), run / "experiments" / "sms", load_recipe(Finetune, "sms"),
-            0 if quick else DOMAIN, teacher_cache(run), 1 if quick else 3,
-        )  # fmt: skip
+        kept = folder / "ours" if quick else run / "experiments" / "sms"
+        cache = None if quick else teacher_cache(run)
+        bench = Bench(base, ranks_of(run), kept, load_recipe(Finetune, "sms"), DOMAIN, cache, 1 if quick else COMMITTEE)
         mine = reference.own(reading, bench, seeds)
     shown = {key: getattr(settings, key) for key in ("strategy", "pooling", "epochs", "batch", "learning_rate",
                                                      "weight_decay")}  # fmt: skip

@@ -7,6 +7,7 @@ mail and modern English. Steps, seeds, messages and tokenizer are the same.
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -47,7 +48,7 @@ def story_settings(own: Base, tokens: int, threads: int) -> Pretrain:
 
 def story_base(settings: Pretrain, data: Path, ranks: Path, folder: Path, table: pd.DataFrame) -> Base:
     """A base that has read The Verdict alone, with the tokenizer of file `ranks`; kept in `folder`."""
-    run = Run.open(folder, settings)
+    run = Run.open(folder, settings, data=hashlib.blake2b(ranks.read_bytes(), digest_size=6).hexdigest())
     if not (folder / "final.pt").exists():
         shutil.copyfile(ranks, folder / "tokenizer.tiktoken")
         pretrain(settings, run, table, data, teacher_cache=folder / "teacher.npz")

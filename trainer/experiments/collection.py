@@ -25,6 +25,7 @@ from trainer.data.duplicates import near_duplicate_groups, numbered
 from trainer.data.prepared import fact_matrix, fingerprint_of, render_columns, row
 from trainer.errors import RecipeError
 from trainer.evaluation.baselines import BASELINES, texts_of
+from trainer.experiments.trials import digest_of
 from trainer.linear import Counts, count, fit_ngram, score_ngram
 from trainer.priors import prior_weights
 from trainer.recipes.pretrain import Pretrain, pretrain
@@ -135,7 +136,7 @@ def familiar(
     from `folder`.
     """
     read = readable(table, test)
-    run = Run.open(folder, settings, data=fingerprint_of(read))
+    run = Run.open(folder, settings, data=f"{fingerprint_of(read)}-{digest_of(base)}")
     if not (folder / "final.pt").exists():
         shutil.copyfile(ranks, folder / "tokenizer.tiktoken")
         pretrain(settings, run, read, folder, teacher_cache=cache or folder / "teacher.npz", start=base)

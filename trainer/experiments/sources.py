@@ -138,7 +138,7 @@ def base_without(source: str, run: Path, table: pd.DataFrame, data: Path) -> Pat
         return base_of(run)
     names = {field: frozen[field] for field in Pretrain.__dataclass_fields__ if field in frozen}
     others = sorted({*table["source"].unique(), *PLAIN} - {source, "sms"})
-    names |= {"corpora": tuple(others), "tokens": frozen["tokens"] // 5}  # of what is left, a pass or so
+    names |= {"corpora": tuple(others), "tokens": frozen["tokens"] // 10}  # there is less left to read
     settings = Pretrain(**names)
     folder = run / f"pretrain-without-{source}"
     cache = run.parent / "teacher.npz"
@@ -147,7 +147,8 @@ def base_without(source: str, run: Path, table: pd.DataFrame, data: Path) -> Pat
         return folder
     frozen = json.loads((run / "distil" / "settings.json").read_text())
     names = {field: frozen[field] for field in Distil.__dataclass_fields__ if field in frozen}
-    learning = Distil(**{**names, "corpora": tuple(others)})
+    smaller = {"corpora": tuple(others), "epochs": names["epochs"] / 2, "texts": names["texts"] // 2}
+    learning = Distil(**{**names, **smaller})
     distilled = run / f"distil-without-{source}"
     training = Run.open(distilled, learning)
     base = load_base(folder)

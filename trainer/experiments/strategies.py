@@ -34,6 +34,8 @@ RATES: Mapping[str, float] = {
 }  # fmt: skip
 POOLED_BY = "last-block"
 """The strategy whose row is repeated for each pooling."""
+CONDITIONAL = ("qlora",)
+"""Strategies that need what may not be installed."""
 COLUMNS = ("accuracy", "blocked_ham_percent", "roc_auc", "recall_at_0.5")
 
 
@@ -85,7 +87,7 @@ def compared(task: Task, base: Base, settings: Finetune, folder: Path) -> Compar
 
 
 def _by(settings: Finetune, strategy: str) -> Finetune:
-    return dataclasses.replace(settings, strategy=strategy, learning_rate=RATES[strategy])
+    return dataclasses.replace(settings, strategy=strategy, learning_rate=RATES.get(strategy, settings.learning_rate))
 
 
 def _row(comparison: Comparison, task: Task, base: Base, settings: Finetune, folder: Path, name: str) -> None:
@@ -93,7 +95,7 @@ def _row(comparison: Comparison, task: Task, base: Base, settings: Finetune, fol
     try:
         trial = tried(folder, settings, task.table, base, task.division, rows)
     except RecipeError as error:
-        if settings.strategy != "qlora":
+        if settings.strategy not in CONDITIONAL:
             raise
         comparison.add(f"{name}: {error}", {})
         return

@@ -65,7 +65,7 @@ def _run(folder: Path, *options: str) -> str:
 
 def test_the_test_part_is_measured_beside_the_baselines(workshop: Path) -> None:
     shown = _run(workshop, "--no-bogofilter")
-    assert "ensemble, default policy" in shown and "linear SVM" in shown and "15" in shown
+    assert "ensemble, default policy" in shown and "linear SVM" in shown and "10 ham, 5 spam" in shown
     out = workshop / "run" / "evaluation" / "test"
     assert {path.name for path in out.iterdir()} >= {
         "report.html", "figures.json", "predictions.csv", "roc.png", "det.png", "confusion.png", "curves-finetune.png",
