@@ -90,8 +90,8 @@ def test_nearness_to_a_teacher() -> None:
     projector = nn.Linear(4, 4, bias=False)
     nn.init.eye_(projector.weight)
     wanted = F.normalize(torch.randn(6, 4), dim=-1)
-    assert teacher_loss(projector, wanted * 3, wanted) == pytest.approx(0.0, abs=1e-6)
-    assert teacher_loss(projector, -wanted, wanted) == pytest.approx(2.0, abs=1e-6)
+    assert teacher_loss(projector, wanted * 3, wanted).item() == pytest.approx(0.0, abs=1e-6)
+    assert teacher_loss(projector, -wanted, wanted).item() == pytest.approx(2.0, abs=1e-6)
 
 
 def test_two_processes_train_as_one_on_the_whole_batch(tmp_path: Path) -> None:

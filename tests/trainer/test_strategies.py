@@ -134,7 +134,7 @@ def test_adapter_settings_arrive() -> None:
 
 def test_wrong_settings_name_what_would_do() -> None:
     with pytest.raises(
-        RecipeError, match=r"unknown strategy 'last_block'; did you mean 'last-block'\? There are head, "
+        RecipeError, match=r"unknown strategy 'last_block'; did you mean 'last-block'\? There are probe, head, "
     ):
         prepare(tiny_model(100), "last_block")
     with pytest.raises(RecipeError, match="last is 3: the model has 2 blocks"):
