@@ -1,9 +1,9 @@
 """`compare sms`: the SMS collection by the reference protocol over six seeds, and as a whole in five grouped folds.
 
-The fine-tuning's settings were found on the training and validation parts of seed 123, the facts' share by
-cross-validation of n-grams on those of seeds 123, 1 and 2 (which overlap other seeds' tests). No base, no stage and no threshold has seen
-a message of the test that it is judged on, nor a near-duplicate in the grouped variants; the reference's own split
-holds some test messages in its training part, which is reported as it is.
+The fine-tuning's settings were found on the training and validation parts of seed 123, the facts' share by cross-
+validation of n-grams on those of seeds 123, 1 and 2 (which overlap other seeds' tests). No base, no stage and no
+threshold has seen a message of the test that it is judged on, nor a near-duplicate in the grouped variants; the
+reference's own split holds some test messages in its training part, which is reported as it is.
 """
 
 from __future__ import annotations
