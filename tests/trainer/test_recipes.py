@@ -23,9 +23,11 @@ from trainer.errors import RecipeError
 from trainer.gpt import GPT
 from trainer.recipes import finetune as tuning
 from trainer.recipes import pretrain as pretraining
+from trainer.recipes.distil import Distil
 from trainer.recipes.finetune import Finetune
 from trainer.recipes.pretrain import Pretrain
 from trainer.run import Run, load_recipe
+from trainer.strategies import STRATEGIES
 from trainer.tokenizer import train_bpe
 
 HAM = ["lunch on monday at the usual place?", "the report is in the shared folder", "see you tomorrow, drive safely"]
@@ -180,6 +182,9 @@ def test_a_source_left_out_is_never_drawn() -> None:
 def test_shipped_recipes_load_and_unknown_keys_name_the_nearest() -> None:
     assert load_recipe(Pretrain, "pretrain") == Pretrain()  # two places, one set of values
     assert load_recipe(Finetune, "finetune") == Finetune()
+    assert load_recipe(Distil, "distil") == Distil()
+    for name in ("sms", "reference"):
+        assert load_recipe(Finetune, name).strategy in STRATEGIES
     assert load_recipe(Finetune, "finetune", {"epochs": 1}).epochs == 1.0
     assert load_recipe(Finetune, "finetune", {"augment.leet": 1}).augment.leet == 1.0
     assert load_recipe(Finetune, "finetune", {"leave_out": "sms"}).leave_out == ("sms",)
