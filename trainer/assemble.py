@@ -19,11 +19,21 @@ from trainer.base import base_of, load_base, load_classifier
 from trainer.data.prepared import fingerprint_of
 from trainer.evaluation.comparison import Comparison
 from trainer.evaluation.metrics import expected_calibration_error, summary
-from trainer.evidence import TITLES, Evidence
+from trainer.evaluation.scoring import STAGES as TITLES
+from trainer.evidence import Evidence
 from trainer.experiments import sources
 from trainer.export import Parts, write_bundle
-from trainer.linear import source_weights
-from trainer.stacking import SHARES, STAGES, Calibration, Unseen, evidence_sum, platt, threshold_table, units_of
+from trainer.stacking import (
+    STAGES,
+    Calibration,
+    Unseen,
+    evidence_sum,
+    origin_weights,
+    platt,
+    shares_without,
+    threshold_table,
+    units_of,
+)
 
 SAMPLES = {
     "mail, ham": (
@@ -103,17 +113,16 @@ def measure(title: str, part: Unseen, calibration: Calibration) -> dict[str, dic
     for stage in STAGES:
         measured[f"{title}: {TITLES[stage]}"] = summary(part.spam, part.scores[stage])
     for stage in STAGES:
-        rest = {mode: {s: share for s, share in of.items() if s != stage} for mode, of in SHARES.items()}
         without = TITLES[stage].removesuffix(" alone")
-        measured[f"{title}: ensemble without {without}"] = summary(part.spam, evidence_sum(part, rest))
+        rest = evidence_sum(part, shares_without(stage))
+        measured[f"{title}: ensemble without {without}"] = summary(part.spam, rest)
     return measured
 
 
 def _stages(parts: Sequence[Unseen]) -> dict[str, dict[str, float]]:
     """Each stage's own scale and bias, for people: its probability is shown beside the ensemble's."""
     spam = np.concatenate([part.spam for part in parts])
-    origin = np.concatenate([np.char.add(f"{part.name}/", part.source.astype(str)) for part in parts])
-    weights = source_weights(origin, spam)
+    weights = origin_weights(parts)
     found = {}
     for stage in STAGES:
         scale, bias = platt(np.concatenate([part.scores[stage] for part in parts]), spam, weights)

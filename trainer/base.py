@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from spamfilter.classifier.tokenizer import Tokenizer
@@ -106,8 +105,3 @@ def load_classifier(folder: Path) -> GPT:
 
 def _below(weights: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {name.removeprefix(prefix): value for name, value in weights.items() if name.startswith(prefix)}
-
-
-def device_of(name: str) -> torch.device:
-    """The device that `auto`, `cpu`, `cuda` names."""
-    return torch.device("cuda" if name == "auto" and torch.cuda.is_available() else "cpu" if name == "auto" else name)

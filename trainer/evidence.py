@@ -15,8 +15,6 @@ from trainer.gpt import GPT
 from trainer.linear import Counts, count, fit_facts, fit_ngram, score_ngram, source_weights
 from trainer.recipes.finetune import score as score_gpt
 
-TITLES = {"ngram": "n-grams alone", "facts": "facts alone", "gpt": "GPT alone"}
-
 
 @dataclass(frozen=True, slots=True)
 class Evidence:

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from trainer.errors import RecipeError
+from trainer.losses import vocabulary_loss
 
 POOLINGS = ("last", "last-padded", "mean")
 
@@ -128,19 +129,10 @@ class GPT(nn.Module):
         """(B, T) -> (B, T, V) next-token logits."""
         return F.linear(self.hidden(ids), self.tokens.weight)
 
-    def next_token_loss(self, ids: Tensor, targets: Tensor, *, chunk: int = 4096, ignore: int = -100) -> Tensor:
-        """Mean cross-entropy over targets that are not `ignore`.
-
-        The vocabulary product is made `chunk` tokens at a time, so that (B*T, V) never stands in memory at once.
-        """
+    def next_token_loss(self, ids: Tensor, targets: Tensor, *, chunk: int = 4096) -> Tensor:
+        """Mean cross-entropy () over targets that are not `losses.IGNORE`, `chunk` tokens at a time."""
         states = self.hidden(ids).reshape(-1, self.config.channels)
-        flat = targets.reshape(-1)
-        keep = flat != ignore
-        states, flat = states[keep], flat[keep]
-        total = states.new_zeros((), dtype=torch.float32)
-        for part, wanted in zip(states.split(chunk), flat.split(chunk), strict=True):
-            total = total + F.cross_entropy(F.linear(part, self.tokens.weight).float(), wanted, reduction="sum")
-        return total / max(len(flat), 1)
+        return vocabulary_loss(states, self.tokens.weight, targets.reshape(-1), chunk=chunk)
 
     def pool(self, states: Tensor, lengths: Tensor) -> Tensor:
         """(B, T, C) states of rows padded on the right, (B,) lengths -> (B, C): as one, by `config.pooling`.

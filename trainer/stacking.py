@@ -8,7 +8,7 @@ from whole sources that were left out of training, since a user's mail is nobody
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -55,13 +55,32 @@ def units_of(scores: Scores, spam: np.ndarray, mail: np.ndarray) -> Units:
     A mode without ham and spam takes the other mode's messages, too.
     """
     found: dict[str, dict[str, tuple[float, float]]] = {}
-    for mode, mask in (("mail", mail), ("text", ~mail)):
-        mask = mask if len(np.unique(spam[mask])) == 2 else np.ones(len(spam), bool)
-        found[mode] = {}
-        for stage, values in scores.items():
-            low, high = (float(values[mask & (spam == label)].mean()) for label in (0, 1))
-            found[mode][stage] = ((low + high) / 2, max((high - low) / 2, 1e-6))
+    for mode, mask in _modes(spam, mail):
+        found[mode] = {stage: standing(values[mask], spam[mask]) for stage, values in scores.items()}
     return found
+
+
+def standing(score: np.ndarray, spam: np.ndarray) -> tuple[float, float]:
+    """The middle between the classes' mean scores, and half the distance between them."""
+    low, high = (float(score[spam == label].mean()) for label in (0, 1))
+    return (low + high) / 2, max((high - low) / 2, 1e-6)
+
+
+def _modes(spam: np.ndarray, mail: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
+    """Each mode with its rows (N,) bool; with all rows where its own lack a class."""
+    for mode, mask in (("mail", mail), ("text", ~mail)):
+        yield mode, mask if len(np.unique(spam[mask])) == 2 else np.ones(len(spam), bool)
+
+
+def shares_without(stage: str) -> dict[str, dict[str, float]]:
+    """SHARES less one stage: what the others reach on their own."""
+    return {mode: {name: share for name, share in of.items() if name != stage} for mode, of in SHARES.items()}
+
+
+def origin_weights(parts: Sequence[Unseen]) -> np.ndarray:
+    """Weights of all parts' messages: a source counts by the root of its size, apart in each part."""
+    origin = np.concatenate([np.char.add(f"{part.name}/", part.source.astype(str)) for part in parts])
+    return source_weights(origin, np.concatenate([part.spam for part in parts]))
 
 
 def evidence_sum(unseen: Unseen, shares: Mapping[str, Mapping[str, float]] = SHARES) -> np.ndarray:
@@ -99,13 +118,8 @@ class Calibration:
         total = np.concatenate([evidence_sum(part) for part in parts])
         spam = np.concatenate([part.spam for part in parts])
         mail = np.concatenate([part.mail for part in parts])
-        origin = np.concatenate([np.char.add(f"{part.name}/", part.source.astype(str)) for part in parts])
-        weights = source_weights(origin, spam)
-        scales = {}
-        for mode, mask in (("mail", mail), ("text", ~mail)):
-            mask = mask if len(np.unique(spam[mask])) == 2 else np.ones(len(spam), bool)
-            scales[mode] = platt(total[mask], spam[mask], weights[mask])
-        return cls(scales)
+        weights = origin_weights(parts)
+        return cls({mode: platt(total[mask], spam[mask], weights[mask]) for mode, mask in _modes(spam, mail)})
 
     def probability(self, part: Unseen) -> np.ndarray:
         """Calibrated probabilities (N,)."""

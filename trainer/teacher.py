@@ -8,6 +8,7 @@ served: the GPT learns to predict its embeddings of unlabelled text, and the enc
 from __future__ import annotations
 
 import hashlib
+import os
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -101,6 +102,11 @@ class Teacher:
         return F.layer_norm(x.float(), (WIDTH,), self._weights[f"{name}.weight"], self._weights[f"{name}.bias"], _EPS)
 
 
+def cache_of(run: Path) -> Path:
+    """Where embeddings are kept for a run and those beside it: the same texts are shown to the teacher once."""
+    return run.parent / "teacher.npz"
+
+
 def embeddings(texts: list[str], cache: Path, folder: Path | None = None) -> np.ndarray:
     """Teacher's embeddings (N, 384) float16, zeros for "": from the file `cache`, where new texts are added.
 
@@ -124,7 +130,7 @@ def embeddings(texts: list[str], cache: Path, folder: Path | None = None) -> np.
             known |= {key: len(values) + row for row, (key, _) in enumerate(part)}
             values = np.concatenate([values, found])
             cache.parent.mkdir(parents=True, exist_ok=True)
-            temporary = cache.with_name(f".{cache.stem}.new.npz")
+            temporary = cache.with_name(f".{cache.stem}.{os.getpid()}.new.npz")  # processes of one training share it
             np.savez(temporary, keys=np.array([np.frombuffer(key, np.uint8) for key in known]), values=values)
             temporary.replace(cache)
     rows = np.array([known.get(key, -1) if text else -1 for key, text in zip(keys, texts, strict=True)])

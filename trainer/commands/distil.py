@@ -24,6 +24,7 @@ def command(data_dir: Path | None, run: Path, recipe: str, overrides: tuple[str,
     from trainer.evaluation.curves import draw
     from trainer.recipes.distil import Distil, distil
     from trainer.run import Run, load_recipe
+    from trainer.teacher import cache_of
 
     settings = load_recipe(Distil, recipe, values(overrides))
     table = table_of(data_dir, run)
@@ -31,5 +32,5 @@ def command(data_dir: Path | None, run: Path, recipe: str, overrides: tuple[str,
     loaded = load_base(start)
     training = Run.open(run / name, settings, data=fingerprint_of(table))
     keep_base(training.folder, start, loaded)
-    distil(settings, training, table, find(data_dir), loaded, teacher_cache=run.parent / "teacher.npz")
+    distil(settings, training, table, find(data_dir), loaded, teacher_cache=cache_of(run))
     click.echo(f"curves: {draw(training.folder)}")

@@ -23,9 +23,10 @@ def command(data_dir: Path | None, run: Path, recipe: str, overrides: tuple[str,
     from trainer.evaluation.curves import draw
     from trainer.recipes.finetune import Finetune, finetune
     from trainer.run import Run, load_recipe
+    from trainer.teacher import cache_of
 
     settings = load_recipe(Finetune, recipe, values(overrides))
     table = table_of(data_dir, run)
     training = Run.open(run / name, settings, data=fingerprint_of(table))
-    finetune(settings, training, table, named_base(base, run), teacher_cache=run.parent / "teacher.npz")
+    finetune(settings, training, table, named_base(base, run), teacher_cache=cache_of(run))
     click.echo(f"curves: {draw(training.folder)}")

@@ -22,9 +22,10 @@ def command(data_dir: Path | None, run: Path, recipe: str, overrides: tuple[str,
     from trainer.evaluation.curves import draw
     from trainer.recipes.pretrain import Pretrain, pretrain
     from trainer.run import Run, load_recipe
+    from trainer.teacher import cache_of
 
     settings = load_recipe(Pretrain, recipe, values(overrides))
     table = table_of(data_dir, run)
     training = Run.open(run / name, settings, data=fingerprint_of(table))
-    pretrain(settings, training, table, find(data_dir), teacher_cache=run.parent / "teacher.npz")
+    pretrain(settings, training, table, find(data_dir), teacher_cache=cache_of(run))
     click.echo(f"curves: {draw(training.folder)}")

@@ -33,7 +33,8 @@ from trainer.data.example import Example
 
 _LETTERS = re.compile(r"[^\W\d_]+")
 _SUBJECT = re.compile(r"^subject: (.*)$", re.M)
-_STRINGS = dict.fromkeys(("source", "path", "kind", "preamble", "text", "tail", "group", "part"), str)
+STRINGS = dict.fromkeys(("source", "path", "kind", "preamble", "text", "tail", "group", "part"), str)
+"""Columns of the table that are read back as text, whatever they look like."""
 
 
 def prepare(
@@ -55,7 +56,7 @@ def prepare(
     stamp["imported"] = imported.sums(run) if run else {}
     stamp_file = out.with_suffix(".json")
     if out.exists() and stamp_file.exists() and json.loads(stamp_file.read_text()) == stamp:
-        return pd.read_json(out, lines=True, dtype=_STRINGS)
+        return pd.read_json(out, lines=True, dtype=STRINGS)
     table = pd.DataFrame(_extracted(_labelled(data, sources, run), workers))
     table["group"] = _groups(table)
     table["part"] = _parts(table, spamassassin_test(data))

@@ -22,7 +22,7 @@ from spamfilter.document import EXTRACTION
 from trainer.base import Base, base_of, load_base
 from trainer.data import corpora, duplicates
 from trainer.data.duplicates import near_duplicate_groups, numbered
-from trainer.data.prepared import fact_matrix, fingerprint_of, render_columns, row
+from trainer.data.prepared import STRINGS, fact_matrix, fingerprint_of, render_columns, row
 from trainer.errors import RecipeError
 from trainer.evaluation.baselines import BASELINES, texts_of
 from trainer.experiments.trials import digest_of
@@ -34,7 +34,6 @@ from trainer.teacher import PACKAGE
 
 SEEDS = (123, 1, 2, 3, 4, 5)
 """The reference's own seed, and five more."""
-_TEXT = dict.fromkeys(("source", "path", "kind", "preamble", "text", "tail", "group", "part"), str)
 
 
 def sms_table(data: Path, out: Path) -> pd.DataFrame:
@@ -45,7 +44,7 @@ def sms_table(data: Path, out: Path) -> pd.DataFrame:
     """
     stamp, stamp_file = {"extraction": EXTRACTION, "groups": duplicates.VERSION}, out.with_suffix(".json")
     if out.exists() and stamp_file.exists() and json.loads(stamp_file.read_text()) == stamp:
-        return pd.read_json(out, lines=True, dtype=_TEXT)
+        return pd.read_json(out, lines=True, dtype=STRINGS)
     total = corpora.LABELLED_FILES["sms"].messages
     table = pd.DataFrame([row(example) for example in track(corpora.sms(data), "SMS", total=total)])
     table["group"] = _joined(numbered(table["group"]), near_duplicate_groups(table["text"].to_list())).astype(str)

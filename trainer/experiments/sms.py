@@ -37,6 +37,7 @@ from trainer.experiments.collection import (
 from trainer.experiments.trials import Division, publish, tried
 from trainer.recipes.finetune import Finetune
 from trainer.run import load_recipe
+from trainer.stacking import standing
 
 SHARES = {"n-grams": 1.0, "GPT": 1.0, "facts": 0.25}
 """What a unit of each stage's evidence counts where there is too little to fit it on."""
@@ -83,12 +84,6 @@ class Bench:
                 tried(place / f"gpt-{number}", one, table, base, division, rows, teacher_cache=self.cache).scores
             )
         return found
-
-
-def standing(score: np.ndarray, spam: np.ndarray) -> tuple[float, float]:
-    """The middle between the classes' mean scores, and half the distance between them."""
-    low, high = (float(score[spam == label].mean()) for label in (0, 1))
-    return (low + high) / 2, max((high - low) / 2, 1e-6)
 
 
 def judged(reading: Reading, bench: Bench, split: Split, name: str) -> dict[str, np.ndarray]:

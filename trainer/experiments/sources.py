@@ -45,6 +45,8 @@ def command(
     data_dir: Path | None, run: Path, overrides: tuple[str, ...], sources: tuple[str, ...], most: int, rivals: bool
 ) -> None:
     """Leave each source out of training and judge on it, beside every baseline."""
+    from rich.console import Console
+
     from trainer.base import load_base
     from trainer.data.corpora import data_dir as find
     from trainer.data.prepared import fingerprint_of, table_of
@@ -61,12 +63,12 @@ def command(
         found[source] = judged(evidence, run, source, settings, stamp=stamp, most=most, data=find(data_dir))
         if rivals:
             with_rivals(found[source], evidence, run, source, stamp, find(data_dir))
+    screen = Console(width=140)
     for made in tables(found):
-        from rich.console import Console
-
-        Console(width=140).print(made.table())
-        made.save(run / FOLDER / f"{made.title.split(':')[0].replace(' ', '-')}.json")
-        (run / FOLDER / f"{made.title.split(':')[0].replace(' ', '-')}.md").write_text(made.markdown(), "utf-8")
+        screen.print(made.table())
+        file = run / FOLDER / made.title.split(":")[0].replace(" ", "-")
+        made.save(file.with_suffix(".json"))
+        file.with_suffix(".md").write_text(made.markdown(), "utf-8")
         for line in made.shortfalls():
             click.echo(f"falls short: {line}")
 
@@ -76,13 +78,14 @@ def judged(evidence: Any, run: Path, source: str, settings: Any, *, stamp: str, 
     from trainer.base import load_base
     from trainer.recipes.finetune import finetune
     from trainer.run import Run
+    from trainer.teacher import cache_of
 
     file = run / FOLDER / f"{source}.npz"
     if (kept := load(file, evidence, source, stamp)) is not None:
         return kept
     base = load_base(base_without(source, run, evidence.table, data))
     training = Run.open(run / f"leave-out-{source}", settings, data=stamp)
-    model = finetune(settings, training, evidence.table, base, teacher_cache=run.parent / "teacher.npz")
+    model = finetune(settings, training, evidence.table, base, teacher_cache=cache_of(run))
     linear = evidence.fit(evidence.rows("train", without=source))
     mine = evidence.source == source
     rows = np.flatnonzero(mine & (evidence.table["part"] != "test").to_numpy())
@@ -132,6 +135,7 @@ def base_without(source: str, run: Path, table: pd.DataFrame, data: Path) -> Pat
     from trainer.recipes.distil import Distil, distil
     from trainer.recipes.pretrain import Pretrain, pretrain
     from trainer.run import Run
+    from trainer.teacher import cache_of
 
     frozen = json.loads((run / "pretrain" / "settings.json").read_text())
     if source not in frozen["corpora"]:
@@ -141,7 +145,7 @@ def base_without(source: str, run: Path, table: pd.DataFrame, data: Path) -> Pat
     names |= {"corpora": tuple(others), "tokens": frozen["tokens"] // 10}  # there is less left to read
     settings = Pretrain(**names)
     folder = run / f"pretrain-without-{source}"
-    cache = run.parent / "teacher.npz"
+    cache = cache_of(run)
     pretrain(settings, Run.open(folder, settings), table, data, teacher_cache=cache)
     if base_of(run) == run / "pretrain":
         return folder
@@ -183,7 +187,7 @@ def tables(found: dict[str, LeftOut]) -> Sequence[Any]:
     """A table a source, and one of the operating point."""
     from trainer.evaluation.comparison import Comparison
     from trainer.evaluation.metrics import figures, summary
-    from trainer.stacking import SHARES, STAGES, Calibration, evidence_sum, threshold_table
+    from trainer.stacking import STAGES, Calibration, evidence_sum, shares_without, threshold_table
 
     made = []
     for source, one in found.items():
@@ -197,8 +201,8 @@ def tables(found: dict[str, LeftOut]) -> Sequence[Any]:
                 wanted["one_minus_roca_percent"] = min(b["one_minus_roca_percent"] for b in best) / 3
         comparison.add("ensemble", figures(spam, evidence_sum(one.unseen), threshold=0.0), wanted=wanted)
         for stage in STAGES:
-            shares = {mode: {s: w for s, w in parts.items() if s != stage} for mode, parts in SHARES.items()}
-            comparison.add(f"ensemble without {stage}", figures(spam, evidence_sum(one.unseen, shares), threshold=0.0))
+            rest = evidence_sum(one.unseen, shares_without(stage))
+            comparison.add(f"ensemble without {stage}", figures(spam, rest, threshold=0.0))
         for stage in STAGES:
             comparison.add(f"{stage} alone", figures(spam, one.unseen.scores[stage], threshold=0.0))
         for name, score in one.rivals.items():

@@ -24,10 +24,10 @@ from trainer.gpt import GPT
 from trainer.loop import Pace, advance, autocast
 from trainer.losses import picking_loss
 from trainer.parallel import Parallel
-from trainer.recipes.finetune import collate
 from trainer.recipes.pretrain import Pretraining
 from trainer.run import Run
 from trainer.teacher import centred, embeddings
+from trainer.windows import collate
 
 _HELD_OUT = 512
 

@@ -20,23 +20,25 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from spamfilter.classifier.tokenizer import Tokenizer
-from trainer.augment import Augment, GoodWords, varied
+from trainer.augment import Augment
 from trainer.base import Base
 from trainer.corpus import shown_to_teacher
 from trainer.data.prepared import render_columns
 from trainer.data.splits import BALANCES, undersample
+from trainer.data.splits import weights as class_weights
 from trainer.errors import RecipeError
 from trainer.evaluation.metrics import summary
 from trainer.gpt import GPT, POOLINGS
 from trainer.linear import source_weights
-from trainer.loop import Pace, advance, autocast
+from trainer.loop import Pace, advance
 from trainer.lora import TARGETS
 from trainer.losses import SampledSoftmax, picking_loss
 from trainer.parallel import Parallel
-from trainer.recipes.probe import another, fit_probe, pooled_states, views
+from trainer.recipes.probe import fit_probe, pooled_states, views
 from trainer.run import Run
 from trainer.strategies import STRATEGIES, Counts, finish, prepare
 from trainer.teacher import WIDTH, centred, embeddings
+from trainer.windows import Views, collate, read_all
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,15 +91,6 @@ class Finetuning(nn.Module):
         self.projector = nn.Linear(model.config.channels, WIDTH) if teacher else None
 
 
-def collate(windows: list[np.ndarray], pad: int, pad_to: int = 0) -> tuple[Tensor, Tensor]:
-    """Windows of different lengths -> (B, T) ids padded on the right, (B,) lengths."""
-    lengths = torch.tensor([len(w) for w in windows])
-    ids = torch.full((len(windows), max(int(lengths.max()), pad_to)), pad, dtype=torch.long)
-    for row, window in zip(ids, windows, strict=True):
-        row[: len(window)] = torch.from_numpy(window)
-    return ids, lengths
-
-
 def chosen(table: pd.DataFrame, settings: Finetune, part: str) -> pd.DataFrame:
     """The rows of a part that the settings let in. Raises RecipeError where a source is unknown or nothing is left."""
     known = set(table["source"].unique())
@@ -143,13 +136,10 @@ class _Classifying:
         self._settings, self._both, self._tokenizer, self._check = settings, both, tokenizer, check
         self._wanted, self._device = wanted, device
         self.batches = schedule(train, settings)
-        self._preambles, self._texts, self._tails = (train[c].to_list() for c in ("preamble", "text", "tail"))
-        self._spam = torch.tensor(train["spam"].to_numpy())
-        ham = [text for text, spam in zip(self._texts, train["spam"], strict=True) if not spam]
-        # a ham text without five words is no good word, and a corpus may be of such texts only
-        self._good = GoodWords(ham) if any(len(text.split()) >= 5 for text in ham) else None
-        balanced = BALANCES.get(settings.balance, BALANCES["natural"])(train["spam"].to_numpy(), settings.seed)
-        self._row_weights = torch.from_numpy(balanced.weights) if settings.balance == "weights" else None
+        self._views = Views(train, settings.augment, tokenizer, both.model.config.context)
+        spam = train["spam"].to_numpy()
+        self._spam = torch.tensor(spam)
+        self._row_weights = torch.from_numpy(class_weights(spam).weights) if settings.balance == "weights" else None
         counts = np.ones(both.model.config.vocab_size)
         self._sampled = SampledSoftmax(counts, 1024) if settings.language else None
 
@@ -157,12 +147,8 @@ class _Classifying:
         s, model = self._settings, self._both.model
         rng = np.random.default_rng((s.seed, number))
         rows = self.batches[number % len(self.batches)]
-        views = [varied(self._preambles[i], self._texts[i], rng, s.augment, self._good) for i in rows]
-        context = model.config.context
-        windows = [
-            self._tokenizer.window(view, self._tails[i], context, another(view, self._tails[i], rng))
-            for view, i in zip(views, rows, strict=True)
-        ]
+        texts = [self._views.text(i, rng) for i in rows]
+        windows = [self._views.window(i, text, rng) for i, text in zip(rows, texts, strict=True)]
         ids, lengths = collate(windows, self._tokenizer.end, s.pad_to)
         ids, lengths = ids.to(self._device), lengths.to(self._device)
         states = model.hidden(ids)
@@ -212,11 +198,11 @@ def finetune(
     if settings.balance == "undersample":
         train = train.iloc[undersample(train["spam"].to_numpy(), settings.seed).rows].reset_index(drop=True)
     check = holdout.sample(min(len(holdout), settings.check), random_state=settings.seed)
-    wanted = None
-    if settings.strategy != "probe" and settings.teacher and teacher_cache is not None:
-        wanted = centred(embeddings(shown_to_teacher(train), teacher_cache))
     if settings.strategy == "probe":
         return _probe(settings, run, train, check, base, model.to(parallel.device), counts)
+    wanted = None
+    if settings.teacher and teacher_cache is not None:
+        wanted = centred(embeddings(shown_to_teacher(train), teacher_cache))
     both = Finetuning(model, teacher=wanted is not None).to(parallel.device)
     if both.projector is not None and base.projector is not None:
         both.projector.load_state_dict(base.projector)
@@ -257,25 +243,17 @@ def keep(run: Run, model: GPT) -> None:
     run.save({"model": {f"model.{name}": value for name, value in model.state_dict().items()}}, "final.pt")
 
 
-@torch.no_grad()
 def score(
     model: GPT, tokenizer: Tokenizer, heads: list[str], tails: list[str], *, closer: list[str] | None = None,
     batch: int = 32, pad_to: int = 0, precision: str = "fp32",
 ) -> np.ndarray:  # fmt: skip
     """Spam-over-ham logits (N,) of rendered messages; `closer` are passages to be read besides their beginnings."""
-    model.eval()
-    device = model.tokens.weight.device
     context = model.config.context
     windows = [
         tokenizer.window(head, tail, context, near)
         for head, tail, near in zip(heads, tails, closer or [""] * len(heads), strict=True)
     ]
-    order = np.argsort([len(w) for w in windows], kind="stable")
-    scores = np.zeros(len(windows), np.float32)
-    for start in range(0, len(order), batch):
-        rows = order[start : start + batch]
-        ids, lengths = collate([windows[i] for i in rows], tokenizer.end, pad_to)
-        with autocast(device, precision):
-            logits = model.classify(ids.to(device), lengths.to(device)).float()
-        scores[rows] = (logits[:, 1] - logits[:, 0]).cpu().numpy()
-    return scores
+    logits = read_all(
+        model, windows, tokenizer.end, model.classify, 2, precision=precision, batch=batch, pad_to=pad_to
+    )  # fmt: skip
+    return logits[:, 1] - logits[:, 0]

@@ -10,16 +10,14 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import torch
-from rich.progress import track
 from sklearn.linear_model import LogisticRegression
 
-from spamfilter.classifier.ngram import passages
 from spamfilter.classifier.tokenizer import Tokenizer
-from trainer.augment import Augment, GoodWords, varied
+from trainer.augment import Augment
 from trainer.base import Base
 from trainer.gpt import GPT
 from trainer.linear import source_weights
-from trainer.loop import autocast
+from trainer.windows import Views, read_all
 
 
 def views(
@@ -29,39 +27,14 @@ def views(
     rng = np.random.default_rng(seed)
     weights = source_weights(train["source"].to_numpy(), train["spam"].to_numpy())
     rows = rng.choice(len(train), count, p=weights / weights.sum())
-    before, texts, tails = (train[name].to_list() for name in ("preamble", "text", "tail"))
-    ham = [text for text, spam in zip(texts, train["spam"], strict=True) if not spam]
-    good = GoodWords(ham) if any(len(text.split()) >= 5 for text in ham) else None
-    windows = []
-    for row in rows:
-        view = varied(before[row], texts[row], rng, augment, good)
-        windows.append(tokenizer.window(view, tails[row], context, another(view, tails[row], rng)))
-    return windows, rows
+    seen = Views(train, augment, tokenizer, context)
+    return [seen.window(row, seen.text(row, rng), rng) for row in rows], rows
 
 
-def another(view: str, tail: str, rng: np.random.Generator) -> str:
-    """In service the linear stage picks the passage that is read besides the beginning; in training chance does."""
-    if rng.random() < 0.5:
-        return ""
-    texts = passages(view, tail)
-    return texts[int(rng.integers(1, len(texts)))] if len(texts) > 1 else ""
-
-
-@torch.no_grad()
 def pooled_states(model: GPT, windows: list[np.ndarray], pad: int, *, precision: str, batch: int = 64) -> np.ndarray:
     """Pooled states (N, C) float32 of windows."""
-    from trainer.recipes.finetune import collate
-
-    model.eval()
-    device = model.tokens.weight.device
-    order = np.argsort([len(window) for window in windows], kind="stable")
-    out = np.zeros((len(windows), model.config.channels), np.float32)
-    for start in track(range(0, len(order), batch), "states", disable=len(order) < 2000):
-        rows = order[start : start + batch]
-        ids, lengths = collate([windows[i] for i in rows], pad)
-        with autocast(device, precision):
-            out[rows] = model.pooled(ids.to(device), lengths.to(device)).float().cpu().numpy()
-    return out
+    width = model.config.channels
+    return read_all(model, windows, pad, model.pooled, width, precision=precision, batch=batch, title="states")
 
 
 def fit_probe(model: GPT, base: Base, states: np.ndarray, spam: np.ndarray, *, cost: float = 0.3) -> None:
