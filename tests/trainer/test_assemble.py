@@ -166,6 +166,11 @@ def test_what_a_base_has_learnt_is_written_and_its_tokens_shown(tmp_path: Path) 
     runner = CliRunner()
     written = runner.invoke(main, ["generate", "--run", str(run), "--prompt", "win", "--tokens", "5"])
     assert written.exit_code == 0 and written.output.startswith("win")
+    (run / "distil").mkdir()
+    (run / "distil" / "final.pt").write_bytes(b"a distilled base does not write")
+    again = runner.invoke(main, ["generate", "--run", str(run), "--prompt", "win", "--tokens", "5"])
+    assert again.output == written.output
+    (run / "distil" / "final.pt").unlink()
     shown = runner.invoke(main, ["tokenizer", "show", "--run", str(run), "win a prize"])
     assert shown.exit_code == 0 and "tokens: [" in shown.output
     assert json.loads((run / "pretrain" / "origin.json").read_text())["torch"]

@@ -23,7 +23,8 @@ def command(run: Path, base: str, prompt: str, tokens: int, temperature: float, 
 
     from trainer.base import named_base
 
-    start = named_base(base, run)
+    # not the distilled base: it has learnt to tell texts apart, and has unlearnt to write them
+    start = named_base(base or str(run / "pretrain"), run)
     torch.manual_seed(seed)
     ids = torch.tensor([start.tokenizer.encode(prompt) or [start.tokenizer.end]])
     found = start.network().generate(ids, tokens, temperature=temperature, top_k=top_k)
