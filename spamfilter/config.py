@@ -97,6 +97,9 @@ class EngineSettings(Section):
     queue_mib: int = Field(ge=1)
     max_message_mib: int = Field(ge=1)
     recycle_after: int = Field(ge=1)
+    cascade: bool
+    campaigns: int = Field(ge=0)
+    campaign_s: float = Field(gt=0)
 
 
 class SmtpSettings(Section):

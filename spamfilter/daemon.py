@@ -25,7 +25,7 @@ import structlog
 from spamfilter.classifier.bundle import open_bundle
 from spamfilter.config import MIB, Config
 from spamfilter.engine.pool import EngineError, EnginePool
-from spamfilter.operating_point import bundle_path, resolve_policy
+from spamfilter.operating_point import bundle_path, resolve_policy, serving_options
 from spamfilter.policy import Policy
 from spamfilter.scanner import Engine, Scanner
 from spamfilter.state_dir import StateDir
@@ -87,7 +87,8 @@ class Daemon:
     def from_config(cls, config: Config) -> Daemon:
         """With the configured bundle in an engine of worker processes. Raises ConfigError, BundleError, StoreError."""
         path = bundle_path(config)
-        return cls(config, resolve_policy(config.policy, open_bundle(path)), EnginePool(config.engine, path))
+        policy = resolve_policy(config.policy, open_bundle(path))
+        return cls(config, policy, EnginePool(config.engine, path, options=serving_options(config, policy)))
 
     async def run(self, on_ready: Callable[[Daemon], None] | None = None) -> None:
         """Start, call `on_ready`, serve until told to stop, and stop. Raises StartError, StoreError, StateDirError."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from spamfilter.classifier.bundle import Bundle, default_bundle
 from spamfilter.config import Config, ConfigError, PolicySettings
@@ -40,3 +41,16 @@ def resolve_policy(settings: PolicySettings, bundle: Bundle) -> Policy:
             "lower it, or set policy.spam_at as well"
         )
     return Policy(Thresholds(unsure_at=unsure_at, spam_at=spam_at), settings.actions, settings.failures)
+
+
+def serving_options(config: Config, policy: Policy) -> dict[str, Any]:
+    """How the configured bundle is to be loaded: the options of `classifier.load`, as JSON values.
+
+    Every way in uses them, so that a message gets one verdict whichever way it comes.
+    """
+    thresholds = policy.thresholds
+    return {
+        "turns_at": [thresholds.unsure_at, thresholds.spam_at] if config.engine.cascade else [],
+        "campaigns": config.engine.campaigns,
+        "campaign_s": config.engine.campaign_s,
+    }

@@ -61,13 +61,15 @@ class Disposition(StrEnum):
 class Score:
     """What the classifier returns: a calibrated probability (0-1) that this is spam.
 
-    `stages` holds each stage's own probability by name (ngram, facts, gpt); `timings` milliseconds by step.
+    `stages` holds each stage's own probability by name (ngram, facts, gpt), without `gpt` where it was spared;
+    `timings` milliseconds by step; `known` is True where the text's scores were at hand from a message before it.
     """
 
     probability: float
     stages: Mapping[str, float]
     model_id: str
     timings: Mapping[str, float] = field(default_factory=dict)
+    known: bool = False
 
 
 @dataclass(frozen=True, slots=True)

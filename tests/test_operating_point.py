@@ -9,7 +9,7 @@ import pytest
 
 from spamfilter import operating_point
 from spamfilter.config import Config, ConfigError, load
-from spamfilter.operating_point import bundle_path, resolve_policy
+from spamfilter.operating_point import bundle_path, resolve_policy, serving_options
 from spamfilter.verdict import Action, FailureKind, Label, Thresholds
 
 
@@ -74,3 +74,13 @@ def test_where_a_bundle_lies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert bundle_path(_configured(tmp_path, "better")) == tmp_path / "models" / "better"
     assert bundle_path(_configured(tmp_path, "elsewhere/b")) == tmp_path / "elsewhere" / "b"
     assert bundle_path(_configured(tmp_path, "/opt/b")) == Path("/opt/b")
+
+
+@pytest.mark.parametrize(("cascade", "turns_at"), [("on", [0.4, 0.8]), ("off", [])])
+def test_the_cascade_turns_at_the_policys_thresholds(
+    cascade: str, turns_at: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SPAMFILTER__ENGINE__CASCADE", cascade)
+    config = load(engine__campaigns=5, engine__campaign_s=60)
+    options = serving_options(config, resolve_policy(config.policy, Table()))  # type: ignore[arg-type]
+    assert options == {"turns_at": turns_at, "campaigns": 5, "campaign_s": 60}

@@ -15,6 +15,7 @@ import pandas as pd
 from rich.console import Console
 
 from spamfilter.classifier.bundle import Bundle
+from trainer import cascade
 from trainer.base import base_of, load_base, load_classifier
 from trainer.data.prepared import fingerprint_of
 from trainer.evaluation.comparison import Comparison
@@ -82,6 +83,7 @@ def assemble(table: pd.DataFrame, run: Path, out: Path, *, name: str = "default"
     calibration = Calibration.fit(parts)
     ensemble = {"stages": _stages(parts), **calibration.weights(home.units)}
     thresholds = threshold_table([(calibration.probability(part), part.spam) for part in parts])
+    spared = cascade.fit(parts, calibration, thresholds)
     metrics = measure("SpamAssassin test", unseen("test", test, home.units, served), calibration)
     strict = measure("SpamAssassin test, near-duplicates dropped", unseen("test", test, home.units), calibration)
     metrics |= {name: values for name, values in strict.items() if "without" not in name}
@@ -101,7 +103,7 @@ def assemble(table: pd.DataFrame, run: Path, out: Path, *, name: str = "default"
     }
     tokenizer = run / "pretrain" / "tokenizer.tiktoken"
     return write_bundle(
-        out, name, model, Parts(tokenizer, *served, ensemble, thresholds, metrics, training, SAMPLES), int8=int8
+        out, name, model, Parts(tokenizer, *served, ensemble, thresholds, spared, metrics, training, SAMPLES), int8=int8
     )
 
 

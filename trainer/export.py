@@ -146,6 +146,7 @@ class Parts:
     facts: FactsModel
     ensemble: Mapping[str, Any]
     thresholds: list[dict[str, float]]
+    cascade: Mapping[str, Any]
     metrics: Mapping[str, Any]
     training: Mapping[str, Any]
     samples: Mapping[str, bytes]
@@ -166,6 +167,7 @@ def write_bundle(out: Path, name: str, model: GPT, parts: Parts, *, int8: bool =
         "context": model.config.context,
         "ensemble": parts.ensemble,
         "thresholds": parts.thresholds,
+        "cascade": parts.cascade,
         "metrics": parts.metrics,
         "training": parts.training,
     }

@@ -20,8 +20,13 @@ class Classifier(Protocol):
         ...
 
 
-def load(bundle: Path) -> Classifier:
-    """Open, verify and warm up a bundle. Raises `bundle.BundleError`."""
+def load(bundle: Path, *, turns_at: Sequence[float] = (), campaigns: int = 0, campaign_s: float = 0.0) -> Classifier:
+    """Open, verify and warm up a bundle. Raises `bundle.BundleError`.
+
+    `turns_at` are the thresholds at which the verdict turns: where the fast stages settle on which side of them a
+    message lies, the GPT is spared (`cascade`); without any it judges every message. `campaigns` texts are remembered
+    for `campaign_s` seconds (`campaigns`).
+    """
     from spamfilter.classifier.ensemble import Ensemble
 
-    return Ensemble.load(bundle)
+    return Ensemble.load(bundle, turns_at=turns_at, campaigns=campaigns, campaign_s=campaign_s)

@@ -15,11 +15,13 @@ from pathlib import Path
 from typing import Any
 
 from spamfilter.classifier.bundle import Bundle, BundleError, open_bundle
+from spamfilter.classifier.campaigns import Campaigns, TextScores
+from spamfilter.classifier.cascade import Cascade
 from spamfilter.classifier.facts import FactsModel
-from spamfilter.classifier.gpt_runtime import GptRuntime
+from spamfilter.classifier.gpt_runtime import GptRuntime, Network
 from spamfilter.classifier.ngram import NgramModel
 from spamfilter.classifier.tokenizer import Tokenizer
-from spamfilter.document import Document, extract, render
+from spamfilter.document import extract, render
 from spamfilter.message import Kind, Message
 from spamfilter.verdict import Failure, FailureKind, Score
 
@@ -42,23 +44,37 @@ def counted(how: Mapping[str, Any], score: float) -> float:
 class Ensemble:
     """A loaded bundle. Implements `classifier.Classifier`."""
 
-    def __init__(self, bundle: Bundle, *, threads: int = 1) -> None:
+    def __init__(
+        self,
+        bundle: Bundle,
+        *,
+        turns_at: Sequence[float] = (),
+        campaigns: int = 0,
+        campaign_s: float = 0.0,
+        threads: int = 1,
+    ) -> None:
+        """`turns_at`: the thresholds for which the GPT may be spared; without any it judges every message.
+
+        `campaigns` texts are remembered for `campaign_s` seconds.
+        """
         self.bundle = bundle
         self.model_id = bundle.model_id
         self._together: Mapping[str, Any] = bundle.manifest["ensemble"]
         self._context = int(bundle.manifest["context"])
+        self._cascade = Cascade.of(bundle.manifest, turns_at)
+        self._campaigns = Campaigns(campaigns, campaign_s)
         self._tokenizer = Tokenizer.load(bundle.file("tokenizer.tiktoken"))
         self._ngram = NgramModel.load(bundle.file("ngram.npz"))
         self._facts = FactsModel.load(bundle.file("facts.npz"))
-        self._gpt = GptRuntime(bundle.file("gpt.onnx"), threads=threads)
+        self._gpt: Network = GptRuntime(bundle.file("gpt.onnx"), threads=threads)
 
     @classmethod
-    def load(cls, path: Path, *, threads: int = 1) -> Ensemble:
-        """Open, check hashes, load and self-test a bundle. Raises BundleError."""
+    def load(cls, path: Path, **options: Any) -> Ensemble:
+        """Open, check hashes, load and self-test a bundle; options as of the constructor. Raises BundleError."""
         bundle = open_bundle(path)
         bundle.verify()
         try:
-            ensemble = cls(bundle, threads=threads)
+            ensemble = cls(bundle, **options)
         except BundleError:
             raise
         except Exception as error:  # a damaged graph or array raises whatever its reader raises
@@ -69,7 +85,7 @@ class Ensemble:
     def self_test(self) -> None:
         """Score the bundle's own samples and compare. Raises BundleError."""
         for case in json.loads(self.bundle.file(SELF_TEST).read_text("utf-8")):
-            outcome = self.score([Message(case["raw"].encode(), "selftest", kind=Kind(case["kind"]))])[0]
+            outcome = self._score(Message(case["raw"].encode(), "selftest", kind=Kind(case["kind"])), whole=True)
             if isinstance(outcome, Failure):
                 raise BundleError(f"{self.bundle.path}: self-test {case['name']!r} failed: {outcome.detail}")
             if abs(outcome.probability - case["probability"]) > SELF_TEST_TOLERANCE:
@@ -82,35 +98,62 @@ class Ensemble:
         """One outcome a message, in order."""
         return [self._score(message) for message in messages]
 
-    def _score(self, message: Message) -> Score | Failure:
-        started = time.perf_counter()
+    def _score(self, message: Message, *, whole: bool = False) -> Score | Failure:
+        """`whole`: with all stages, whatever is known or sure already."""
+        steps = Steps()
         try:
             document = extract(message.raw, message.kind)
-            extracted = time.perf_counter()
-            scores, steps = self._stages(document)
+            head, tail = render(document)
+            steps.end("document")
+            key = Campaigns.key(head, tail)
+            text = None if whole else self._campaigns.find(key)
+            known = text is not None
+            if text is None:
+                text = TextScores(*self._ngram.judge(head, tail))
+                self._campaigns.keep(key, text)
+            mode = "mail" if document.has_headers else "text"
+            scores = {"ngram": text.ngram, "facts": self._facts.score(document.facts)}
+            logit = self._logit(mode, scores)
+            steps.end("ngram")
+            added = self._cascade.instead(mode, logit) if self._cascade is not None and not whole else None
+            if added is None:
+                if text.gpt is None:
+                    known = False
+                    window = self._tokenizer.window(head, tail, self._context, text.worst)
+                    steps.end("tokenise")
+                    text.gpt, _ = self._gpt.score(window)
+                    steps.end("gpt")
+                scores["gpt"] = text.gpt
+                added = counted(self._together[mode]["stages"]["gpt"], text.gpt)
         except Exception as error:  # the seam's contract: content never raises
             return Failure(FailureKind.UNPARSABLE, f"{type(error).__name__}: {error}"[:200])
-        timings = {"document": (extracted - started) * 1e3, **steps, "total": (time.perf_counter() - started) * 1e3}
-        return self._together_as("mail" if document.has_headers else "text", scores, timings)
+        return Score(sigmoid(logit + added), self._apart(scores), self.model_id, steps.ended(), known)
 
-    def _stages(self, document: Document) -> tuple[dict[str, float], dict[str, float]]:
-        """Linear scores by stage, and milliseconds by step."""
-        t0 = time.perf_counter()
-        head, tail = render(document)
-        ngram, worst = self._ngram.judge(head, tail)
-        scores = {"ngram": ngram, "facts": self._facts.score(document.facts)}
-        t1 = time.perf_counter()
-        window = self._tokenizer.window(head, tail, self._context, worst)
-        t2 = time.perf_counter()
-        scores["gpt"], _ = self._gpt.score(window)
-        t3 = time.perf_counter()
-        return scores, {"ngram": (t1 - t0) * 1e3, "tokenise": (t2 - t1) * 1e3, "gpt": (t3 - t2) * 1e3}
+    def _logit(self, mode: str, scores: Mapping[str, float]) -> float:
+        """What the given stages together say."""
+        how = self._together[mode]
+        return float(how["bias"] + sum(counted(how["stages"][stage], score) for stage, score in scores.items()))
 
-    def _together_as(self, kind: str, scores: Mapping[str, float], timings: Mapping[str, float]) -> Score:
-        mode = self._together[kind]
-        logit = mode["bias"] + sum(counted(mode["stages"][stage], score) for stage, score in scores.items())
-        stages = {
-            stage: sigmoid(self._together["stages"][stage]["scale"] * score + self._together["stages"][stage]["bias"])
-            for stage, score in scores.items()
-        }
-        return Score(sigmoid(logit), stages, self.model_id, timings)
+    def _apart(self, scores: Mapping[str, float]) -> dict[str, float]:
+        """Each stage's own probability, for people."""
+        own = self._together["stages"]
+        return {stage: sigmoid(own[stage]["scale"] * score + own[stage]["bias"]) for stage, score in scores.items()}
+
+
+class Steps:
+    """Milliseconds by step, as they end."""
+
+    def __init__(self) -> None:
+        self._started = self._last = time.perf_counter()
+        self._took: dict[str, float] = {}
+
+    def end(self, step: str) -> None:
+        """A step ends now; it began when the one before it ended."""
+        now = time.perf_counter()
+        self._took[step] = (now - self._last) * 1e3
+        self._last = now
+
+    def ended(self) -> dict[str, float]:
+        """All steps, and the total."""
+        self._took["total"] = (time.perf_counter() - self._started) * 1e3
+        return self._took

@@ -7,14 +7,23 @@ whatever stands beside it, even where activations are quantised by their range.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 import onnxruntime as ort
 
 
+class Network(Protocol):
+    """The GPT in service, whatever runs it."""
+
+    def score(self, ids: npt.NDArray[np.int64]) -> tuple[float, npt.NDArray[np.float32]]:
+        """The spam logit and the pooled state (C,) of one window (T,), 1 <= T <= context. Deterministic."""
+        ...
+
+
 class GptRuntime:
-    """An ONNX graph: `ids` (T,) int64 -> `logit` (), spam over ham, and `pooled` (C,)."""
+    """Implements `Network`: an ONNX graph, `ids` (T,) int64 -> `logit` (), spam over ham, and `pooled` (C,)."""
 
     def __init__(self, path: Path, *, threads: int = 1) -> None:
         options = ort.SessionOptions()

@@ -73,7 +73,7 @@ def _decided(config: Config, raw: bytes) -> tuple[Message, Decision]:
     from spamfilter.classifier.bundle import open_bundle
     from spamfilter.config import MIB
     from spamfilter.message import Message, kind_of
-    from spamfilter.operating_point import bundle_path, resolve_policy
+    from spamfilter.operating_point import bundle_path, resolve_policy, serving_options
     from spamfilter.policy import decide
     from spamfilter.verdict import Failure, FailureKind, Score
 
@@ -84,7 +84,7 @@ def _decided(config: Config, raw: bytes) -> tuple[Message, Decision]:
     if len(raw) > config.engine.max_message_mib * MIB:
         outcome = Failure(FailureKind.TOO_LARGE, f"{len(raw)} bytes, limit {config.engine.max_message_mib} MiB")
     else:
-        outcome = classifier.load(bundle.path).score([message])[0]
+        outcome = classifier.load(bundle.path, **serving_options(config, policy)).score([message])[0]
     return message, decide(message.id, outcome, policy)
 
 

@@ -69,7 +69,7 @@ def _scan(
     from spamfilter import log
     from spamfilter.classifier.bundle import open_bundle
     from spamfilter.cli.outcomes import listed, mail_files
-    from spamfilter.operating_point import bundle_path, resolve_policy
+    from spamfilter.operating_point import bundle_path, resolve_policy, serving_options
 
     log.configure("warning", config.log.format)
     bundle = open_bundle(bundle_path(config))
@@ -95,22 +95,24 @@ def _scan(
             emit(outcome)
             advance()
 
-        _run(config, bundle.path, given, seen, batch=batch, jobs=jobs)
+        options = serving_options(config, policy)
+        _run(config, bundle.path, options, given, seen, batch=batch, jobs=jobs)
     if not jsonl:
         _print_table(rows, policy)
     return not failed
 
 
 def _run(
-    config: Config, bundle: Path, paths: Iterable[str], emit: Callable[[Outcome], None], *, batch: int, jobs: int | None
-) -> None:
+    config: Config, bundle: Path, options: dict[str, Any], paths: Iterable[str], emit: Callable[[Outcome], None], *,
+    batch: int, jobs: int | None,
+) -> None:  # fmt: skip
     from spamfilter import classifier
     from spamfilter.cli.outcomes import scan_here, scan_over
     from spamfilter.config import MIB
 
     limit = config.engine.max_message_mib * MIB
     if jobs is None:
-        scan_here(paths, classifier.load(bundle), batch=batch, limit=limit, emit=emit)
+        scan_here(paths, classifier.load(bundle, **options), batch=batch, limit=limit, emit=emit)
         return
 
     import asyncio
@@ -123,7 +125,7 @@ def _run(
     )
 
     async def pooled() -> None:
-        pool = EnginePool(settings, bundle)
+        pool = EnginePool(settings, bundle, options=options)
         await pool.start()
         try:
             await scan_over(pool, paths, window=window, limit=limit, emit=emit)

@@ -130,6 +130,7 @@ def encode_answer(number: int, outcome: Score | Failure) -> bytes:
             "stages": {name: float(value) for name, value in outcome.stages.items()},
             "model": outcome.model_id,
             "timings": {name: float(value) for name, value in outcome.timings.items()},
+            "known": outcome.known,
         }
     )
 
@@ -140,6 +141,7 @@ def decode_answer(frame: Frame) -> tuple[int, Score | Failure]:
     try:
         if "failure" in header:
             return header["n"], Failure(FailureKind(header["failure"]), header["detail"])
-        return header["n"], Score(header["probability"], header["stages"], header["model"], header["timings"])
+        values = (header[name] for name in ("probability", "stages", "model", "timings", "known"))
+        return header["n"], Score(*values)
     except (KeyError, ValueError) as error:
         raise FrameError(f"not an answer: {error!r}") from None

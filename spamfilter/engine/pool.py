@@ -53,9 +53,14 @@ class WorkerStats:
 
 @dataclass(frozen=True, slots=True)
 class EngineStats:
-    """What the engine has done and what waits. `failures` counts every failure that a caller was given, by kind."""
+    """What the engine has done and what waits. `failures` counts every failure that a caller was given, by kind.
+
+    `asked_gpt` counts scores to which the GPT spoke, `known` those of texts that were at hand from a message before.
+    """
 
     processed: int
+    asked_gpt: int
+    known: int
     failures: Mapping[FailureKind, int]
     restarts: int
     recycled: int
@@ -73,13 +78,21 @@ class EnginePool:
         bundle: Path,
         *,
         factory: str = DEFAULT_FACTORY,
+        options: Mapping[str, Any] | None = None,
         memory_limit_mib: int = DEFAULT_MEMORY_MIB,
         start_timeout_s: float = 60.0,
     ) -> None:
-        """`factory` names a `module:function(bundle) -> Classifier`; `memory_limit_mib` bounds a worker's own data."""
+        """`factory` names a `module:function(bundle, **options) -> Classifier`.
+
+        `memory_limit_mib` bounds a worker's own data.
+        """
         self._settings = settings
         self._launch = Launch(
-            bundle=bundle, factory=factory, memory_mib=memory_limit_mib, start_timeout_s=start_timeout_s
+            bundle=bundle,
+            factory=factory,
+            options=options or {},
+            memory_mib=memory_limit_mib,
+            start_timeout_s=start_timeout_s,
         )
         self._patience_s = settings.deadline_s / 4
         self._queue = Batcher(
@@ -97,6 +110,8 @@ class EnginePool:
         self._starts_failed = 0
         self._barren_deaths = 0
         self._processed = 0
+        self._asked_gpt = 0
+        self._known = 0
         self._failures: Counter[FailureKind] = Counter()
         self._restarts = 0
         self._recycled = 0
@@ -181,6 +196,8 @@ class EnginePool:
         )
         return EngineStats(
             processed=self._processed,
+            asked_gpt=self._asked_gpt,
+            known=self._known,
             failures=dict(self._failures),
             restarts=self._restarts,
             recycled=self._recycled,
@@ -355,4 +372,7 @@ class EnginePool:
         self._processed += 1
         if isinstance(outcome, Failure):
             self._failures[outcome.kind] += 1
+        else:
+            self._asked_gpt += "gpt" in outcome.stages and not outcome.known
+            self._known += outcome.known
         return outcome

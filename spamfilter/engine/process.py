@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
+import json
 import os
 import signal
 import sys
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Self, cast
+from typing import Any, Self, cast
 
 import structlog
 
@@ -43,17 +44,21 @@ class WorkerError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Launch:
-    """How a worker is started. `factory` is `module:function`, called with `bundle`; `memory_mib` 0 sets no limit."""
+    """How a worker is started. `factory` is `module:function`, called with `bundle` and `options` (JSON values).
+
+    `memory_mib` 0 sets no limit.
+    """
 
     bundle: Path
     factory: str = DEFAULT_FACTORY
+    options: Mapping[str, Any] = field(default_factory=dict)
     memory_mib: int = 0
     start_timeout_s: float = 60.0
 
     def command(self) -> list[str]:
         """The argument vector."""
         worker = [sys.executable, "-P", "-m", "spamfilter.engine.worker"]
-        options = ["--bundle", str(self.bundle), "--factory", self.factory]
+        options = ["--bundle", str(self.bundle), "--factory", self.factory, "--options", json.dumps(dict(self.options))]
         return [*worker, *options, "--memory-mib", str(self.memory_mib), "--parent", str(os.getpid())]
 
     def environment(self) -> dict[str, str]:

@@ -10,6 +10,7 @@ import argparse
 import contextlib
 import faulthandler
 import importlib
+import json
 import os
 import resource
 import signal
@@ -36,7 +37,7 @@ def main() -> int:
     _confine(options.parent, options.memory_mib)
     started = time.perf_counter()
     try:
-        classifier = _factory(options.factory)(options.bundle)
+        classifier = _factory(options.factory)(options.bundle, **options.options)
     except Exception as error:
         traceback.print_exc()
         _send(answers, frames.encode({"failed": f"{type(error).__name__}: {error}"}))
@@ -124,9 +125,9 @@ def _confine(parent: int, memory_mib: int) -> None:
         sys.exit(0)
 
 
-def _factory(name: str) -> Callable[[Path], Classifier]:
+def _factory(name: str) -> Callable[..., Classifier]:
     module, _, function = name.partition(":")
-    found: Callable[[Path], Classifier] = getattr(importlib.import_module(module), function)
+    found: Callable[..., Classifier] = getattr(importlib.import_module(module), function)
     return found
 
 
@@ -134,6 +135,7 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m spamfilter.engine.worker", description=__doc__)
     parser.add_argument("--bundle", type=Path, required=True)
     parser.add_argument("--factory", required=True, metavar="MODULE:FUNCTION")
+    parser.add_argument("--options", type=json.loads, default={}, help="the factory's keyword arguments, as JSON")
     parser.add_argument("--memory-mib", type=int, default=0, help="limit of private memory; 0: none")
     parser.add_argument("--parent", type=int, default=0, help="end when this process is not the parent")
     return parser.parse_args()

@@ -65,7 +65,7 @@ def bundle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> bundles.Bundle:
 def scripted(bundle: bundles.Bundle, monkeypatch: pytest.MonkeyPatch) -> ScriptedClassifier:
     """The classifier that every bundle loads as."""
     loaded = ScriptedClassifier()
-    monkeypatch.setattr(classifier, "load", lambda path: loaded)
+    monkeypatch.setattr(classifier, "load", lambda path, **options: loaded)
     return loaded
 
 

@@ -58,7 +58,7 @@ def test_a_message_that_cannot_be_scanned_comes_out_unscanned(run: Run, scripted
 def test_whatever_is_raised_the_message_comes_out(
     run: Run, scripted: ScriptedClassifier, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
-    def broken(path: Path) -> None:
+    def broken(path: Path, **options: object) -> None:
         raise error
 
     monkeypatch.setattr(classifier, "load", broken)

@@ -25,9 +25,16 @@ def quiet() -> Iterator[None]:
 def engine(tmp_path: Path) -> Callable[..., EnginePool]:
     """Make a pool with scripted classifiers; keyword arguments override settings."""
 
-    def make(factory: str = scripted.FACTORY, memory_limit_mib: int = 0, **over: Any) -> EnginePool:
+    def make(
+        factory: str = scripted.FACTORY,
+        memory_limit_mib: int = 0,
+        options: dict[str, Any] | None = None,
+        **over: Any,
+    ) -> EnginePool:
         settings = config.load(environ={}).engine.model_copy(update={"deadline_s": 60.0, **over})
-        return EnginePool(settings, tmp_path, factory=factory, memory_limit_mib=memory_limit_mib, start_timeout_s=30.0)
+        return EnginePool(
+            settings, tmp_path, factory=factory, options=options, memory_limit_mib=memory_limit_mib, start_timeout_s=30
+        )
 
     return make
 

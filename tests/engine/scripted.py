@@ -55,6 +55,8 @@ class Scripted:
                     return Score(float("nan"), {}, self.model_id)
                 case "TOOLARGE":
                     return Failure(FailureKind.TOO_LARGE, "as told")
+                case "STAGES":
+                    return Score(0.25, dict.fromkeys(argument.split(), 0.5), self.model_id, {}, known="KNOWN" in text)
                 case "ECHO":
                     return Score(0.25, {"bytes": len(message.raw)}, repr((message.envelope, message.kind, message.id)))
         stages: dict[str, float] = {"pid": os.getpid(), "batch": batch, "place": place}
@@ -69,11 +71,18 @@ class Short(Scripted):
         return super().score(messages)[1:]
 
 
-def load(bundle: Path) -> Scripted:
+def load(bundle: Path, **options: object) -> Scripted:
     """Fails where the bundle is marked as bad."""
     if (bundle / "bad").exists():
         raise ValueError("weights.onnx: hash differs")
     return Scripted()
+
+
+def load_with(bundle: Path, **options: object) -> Scripted:
+    """Named after the options that it was given."""
+    made = Scripted()
+    made.model_id = repr(sorted(options.items()))
+    return made
 
 
 def load_short(bundle: Path) -> Scripted:

@@ -21,7 +21,12 @@ envelopes = st.builds(Envelope, st.none() | text, st.lists(text, max_size=4).map
 messages = st.builds(Message, st.binary(max_size=3000), text, envelopes, st.sampled_from(Kind), text)
 units = st.floats(0, 1)
 scores = st.builds(
-    Score, units, st.dictionaries(text, units, max_size=4), text, st.dictionaries(text, units, max_size=3)
+    Score,
+    units,
+    st.dictionaries(text, units, max_size=4),
+    text,
+    st.dictionaries(text, units, max_size=3),
+    st.booleans(),
 )
 outcomes = scores | st.builds(Failure, st.sampled_from(FailureKind), text)
 headers = st.dictionaries(text, text | st.integers() | st.booleans(), max_size=5)

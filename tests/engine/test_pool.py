@@ -73,6 +73,23 @@ async def test_all_workers_work(engine: Callable[..., EnginePool], tmp_path: Pat
         assert len({pid(await task) for task in tasks}) == 2
 
 
+async def test_the_classifier_gets_its_options(engine: Callable[..., EnginePool]) -> None:
+    options = {"turns_at": [0.5, 0.9], "campaigns": 8}
+    async with engine("tests.engine.scripted:load_with", options=options) as pool:
+        outcome = await pool.score(message())
+    assert isinstance(outcome, Score)
+    assert outcome.model_id == "[('campaigns', 8), ('turns_at', [0.5, 0.9])]"
+
+
+async def test_it_is_counted_how_often_the_gpt_was_asked_and_a_text_was_known(
+    engine: Callable[..., EnginePool],
+) -> None:
+    async with engine() as pool:
+        for text in ("STAGES ngram facts gpt", "STAGES ngram facts", "STAGES ngram gpt\nKNOWN", "STAGES ngram\nKNOWN"):
+            await pool.score(message(text))
+        assert (pool.stats.processed, pool.stats.asked_gpt, pool.stats.known) == (4, 1, 2)
+
+
 async def test_a_worker_is_not_told_the_settings_of_the_daemon(
     engine: Callable[..., EnginePool], monkeypatch: pytest.MonkeyPatch
 ) -> None:

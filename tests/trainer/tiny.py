@@ -62,5 +62,5 @@ def tiny_bundle(folder: Path, *, int8: bool = True) -> tuple[Bundle, GPT]:
         {"false_positive_rate": 0.01, "probability": 0.6, "recall": 0.9},
         {"false_positive_rate": 0.1, "probability": 0.2, "recall": 0.95},
     ]
-    parts = Parts(tokenizer, ngram, facts, ensemble, thresholds, {}, {"messages": "none"}, SAMPLES)
+    parts = Parts(tokenizer, ngram, facts, ensemble, thresholds, {}, {}, {"messages": "none"}, SAMPLES)
     return write_bundle(folder, "tiny", model, parts, int8=int8), model

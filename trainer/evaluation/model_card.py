@@ -30,7 +30,7 @@ def model_card(name: str, content: Mapping[str, Any]) -> str:
     """The card in markdown.
 
     `content` is what goes into a bundle's manifest: `training` (key: value), `metrics` (row: figures by the keys of
-    `metrics.FIGURES`), and where there are any `created`, `thresholds` and `ensemble`.
+    `metrics.FIGURES`), and where there are any `created`, `thresholds`, `cascade` and `ensemble`.
     """
     sections = [
         f"# Model card: {name}",
@@ -41,6 +41,7 @@ def model_card(name: str, content: Mapping[str, Any]) -> str:
         "## Training data\n" + "\n".join(f"- {key}: {value}" for key, value in content["training"].items()),
         "## Measured\n" + measured(content["metrics"]),
         *([_operating_points(content["thresholds"])] if content.get("thresholds") else []),
+        *([_spared(content["cascade"]["measured"])] if content.get("cascade", {}).get("measured") else []),
         "## Limits\n" + LIMITS,
     ]
     return "\n\n".join(section.rstrip() for section in sections) + "\n"
@@ -69,4 +70,17 @@ def _operating_points(thresholds: list[Mapping[str, float]]) -> str:
     return (
         "## Operating points\n" + head + "\n".join(lines) + "\n\n"
         "Read from messages that the scoring models had not seen. `policy.max_false_positive_rate` picks one."
+    )
+
+
+def _spared(measured: Mapping[str, Mapping[str, Any]]) -> str:
+    lines = [
+        f"| {mode} | {origin} | {row['messages']} | {100 * row['asked']:.1f} | {100 * row['turned']:.2f} |"
+        for mode, found in measured.items()
+        for origin, row in found["origins"].items()
+    ]
+    head = "| kind | from | messages | GPT asked % | verdicts that differ % |\n|---|---|---:|---:|---:|\n"
+    return (
+        "## Cascade\n" + head + "\n".join(lines) + "\n\n"
+        "At the default thresholds, on messages that neither the scoring models nor the cascade's bands had seen."
     )
