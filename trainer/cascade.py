@@ -45,7 +45,7 @@ def fit(parts: Sequence[Unseen], calibration: Calibration, thresholds: Sequence[
     A mode whose messages cannot show the bound gets no band: there the GPT judges every message.
     """
     at = {row["false_positive_rate"]: row["probability"] for row in thresholds}
-    unsure = at.get(UNSURE_RATE, max(at.values()))
+    unsure = at.get(UNSURE_RATE, max(at.values(), default=1.0))
     points = [tuple(logit(p) for p in (min(unsure, at[rate]), at[rate])) for rate in SPAM_RATES if rate in at]
     bands, measured = {}, {}
     for mode in ("mail", "text"):

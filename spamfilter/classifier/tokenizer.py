@@ -16,6 +16,9 @@ PATTERN = (
 END = "<|end|>"
 TAIL = "<|tail|>"
 
+_LIKELY = 4
+"""Characters a token, seldom more: a piece of so many for each wanted id most often has them."""
+
 
 def write_ranks(ranks: Mapping[bytes, int], path: Path) -> None:
     """Ranks as lines of `base64 rank`, the format of tiktoken's own files."""
@@ -66,17 +69,38 @@ class Tokenizer:
         1 <= T <= context.
         """
         # four characters a token is the least that English reaches; foreign scripts only fill the window sooner
-        ids = self.encode(head[: context * 12])
-        if len(ids) <= context - 1 and len(head) <= context * 12 and not tail:
+        cut = len(head) > context * 12
+        ids = self._first(head[: context * 12], context)
+        if len(ids) <= context - 1 and not cut and not tail:
             return np.array([*ids, self.end], np.int64)
         share = context * 2 // 5
         if closer:
-            last = self.encode(closer[: share * 12])[:share]
+            last = self._first(closer[: share * 12], share)
             room = context - 2 - len(last)
         else:
-            end_text = tail or head
-            last = self.encode(end_text[-share * 12 :])[-share:]
+            end_text = (tail or head)[-share * 12 :]
+            found = self._last(end_text, share)
+            last = found or self.encode(end_text)[-share:]
             room = context - 2 - len(last)
-            if not tail and len(head) <= context * 12:
+            if not found and not tail and not cut:
+                ids = self.encode(head)
                 last = ids[max(room, len(ids) - share) :]
         return np.array([*ids[:room], self.tail, *last, self.end], np.int64)
+
+    # No token goes on behind a blank (PATTERN): a text may be cut before one, and its halves be encoded apart.
+
+    def _first(self, text: str, count: int) -> list[int]:
+        """The first `count` ids of a text, or all where it has fewer."""
+        blank = text.find(" ", count * _LIKELY)
+        if blank < 0:
+            return self.encode(text)[:count]
+        ids = self.encode(text[:blank])
+        if len(ids) < count:
+            ids += self.encode(text[blank:])
+        return ids[:count]
+
+    def _last(self, text: str, count: int) -> list[int]:
+        """The last `count` ids of a text that may begin within a word; [] where it may take all of it to find them."""
+        blank = text.rfind(" ", 0, max(0, len(text) - count * _LIKELY))
+        ids = self.encode(text[blank:]) if blank >= 0 else []
+        return ids[-count:] if len(ids) >= count else []

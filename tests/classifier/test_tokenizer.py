@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from spamfilter.classifier.tokenizer import PATTERN, Tokenizer, read_ranks, write_ranks
@@ -68,6 +69,44 @@ def test_windows_are_bounded_and_closed(head: str, tail: str, closer: str, conte
     assert 1 <= len(window) <= context
     assert window[-1] == TOKENIZER.end
     assert window.max() < TOKENIZER.vocab_size
+
+
+def plain_window(head: str, tail: str, context: int, closer: str) -> list[int]:
+    """The definition of a window: each part of the text encoded as a whole, and cut to its ids."""
+    ids = TOKENIZER.encode(head[: context * 12])
+    fits = len(head) <= context * 12 and not tail
+    if fits and len(ids) <= context - 1:
+        return [*ids, TOKENIZER.end]
+    share = context * 2 // 5
+    if closer:
+        last = TOKENIZER.encode(closer[: share * 12])[:share]
+        room = context - 2 - len(last)
+    else:
+        last = TOKENIZER.encode((tail or head)[-share * 12 :])[-share:]
+        room = context - 2 - len(last)
+        if fits:
+            last = ids[max(room, len(ids) - share) :]
+    return [*ids[:room], TOKENIZER.tail, *last, TOKENIZER.end]
+
+
+PIECES = st.one_of(
+    st.text(max_size=8),
+    st.sampled_from(
+        ["free prizes", "hello ", " ", "  ", "\n", "'s ", "'re", "x" * 30, "!" * 9, "祝您好", "\ud83d", "12345"]
+    ),
+)
+LONG = st.builds(lambda pieces, times: "".join(pieces) * times, st.lists(PIECES, max_size=12), st.integers(1, 60))
+
+
+@settings(max_examples=200, deadline=None)
+@given(LONG, st.one_of(st.just(""), LONG), st.one_of(st.just(""), LONG), st.sampled_from([8, 20, 64]))
+@example("everybodyeverybodyeverybodyfree prizes", "", "", 8)  # the last ids begin before the last blank
+@example("   hello 12345free prizes hello", "", "", 8)
+@example("everybody everybody everybody everybody everybody", "", "", 8)
+def test_windows_are_those_of_whole_encodings(head: str, tail: str, closer: str, context: int) -> None:
+    window = TOKENIZER.window(head, tail, context, closer)
+    assert window.dtype == np.int64
+    assert window.tolist() == plain_window(head, tail, context, closer)
 
 
 def test_a_short_text_is_read_whole() -> None:
