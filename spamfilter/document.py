@@ -29,17 +29,19 @@ _MOST_PAGES = 8
 _MOST_TEXT = 600_000
 _MOST_FOLDED = HEAD_CHARACTERS * 4 + TAIL_CHARACTERS * 4
 
-_URL = re.compile(r"(?:https?|ftp)://[^\s<>\"]+|www\.[^\s<>\"]+", re.I)
+_URL = re.compile(r"http[sſ]?://[^\s<>\"]+|ftp://[^\s<>\"]+|www\.[^\s<>\"]+")
+_DOMAIN = re.compile(r"@(?<=[^\s<>\"'(),:;@]@)([a-z0-9.\-]+\.[a-z]{2,})", re.I)
+_NO_ADDRESS = "<>\"'(),:;@"
+_LONG_RUN, _LONG_RUN_KEPT = 50, 20
 # The patterns below read a run from its start, once: tried again at each place of a long run they cost its square.
-_ADDRESS = re.compile(r"[^\s<>\"'(),:;@]+(?:@([a-z0-9.\-]+\.[a-z]{2,}))?", re.I)
-_LONG_RUN = re.compile(r"([^\s]{20})[^\s]{30,}")
 _RULE = re.compile(r"([-=_*~#.+])\1{3,}")
 _SPACE_BEFORE = re.compile(r"(?<! ) +([,.;:!?)\]])")
 _SPACED_APOSTROPHE = re.compile(r"(\w) ?' ?(s|t|re|ll|ve|d|m)\b")
+_APOSTROPHE_APART = re.compile(r"'(?: |(?<= '))(?:s|t|re|ll|ve|d|m)\b")  # the first look: blanks to take away
 _LINE_BREAK = re.compile(r"(?:(?<![ \t])[ \t]+)?\n(?!\n)[ \t]*")
 _PARAGRAPH = re.compile(r"(?<!\s)\s*\n\s*\n\s*")
 _BLANKS = re.compile(r"[ \t]+")
-_VERDICT = re.compile(r"x-(?:spam|rspamd)")
+_VERDICTS = ("x-spam", "x-rspamd")
 _REPORT = "spam detection software, running on the system"
 
 
@@ -176,7 +178,8 @@ def _from_mail(raw: bytes, limits: Limits) -> Document:
 
 
 def _without_verdicts(headers: Headers) -> Headers:
-    return Headers(tuple(f for f in headers.fields if not _VERDICT.match(f[0])), headers.truncated)
+    kept = tuple([f for f in headers.fields if not f[0].startswith(_VERDICTS)])
+    return Headers(kept, headers.truncated) if len(kept) < len(headers.fields) else headers
 
 
 def _sum(body: Normalised, subject: Normalised) -> Normalised:
@@ -225,13 +228,63 @@ def canonical(text: str) -> str:
     Spaces before punctuation go, so that corpora that were tokenised read like mail that was not.
     """
     text = text.lower().replace(": / / ", "://")
-    text = _URL.sub(lambda match: "http://" + (link_host(_with_scheme(match.group())) or "?"), text)
+    if "://" in text or "www." in text:
+        text = _URL.sub(lambda match: "http://" + (link_host(_with_scheme(match.group())) or "?"), text)
     if "@" in text:
-        text = _ADDRESS.sub(lambda match: "@" + match.group(1) if match.group(1) else match.group(), text)
-    text = _RULE.sub(r"\1\1\1", _LONG_RUN.sub(r"\1", text))
+        text = _without_users(text)
+    text = _without_long_runs(text)
+    text = _RULE.sub(r"\1\1\1", text).strip()
+    plain = "  " not in text and text.replace("\n", " ").isprintable()  # no white space but single blanks, line feeds
+    text = _joined_lines(text) if plain else _joined_odd_lines(text)
+    if _APOSTROPHE_APART.search(text):
+        text = _SPACED_APOSTROPHE.sub(r"\1'\2", text)
+    return text.strip() if plain else _BLANKS.sub(" ", text).strip()
+
+
+def _without_users(text: str) -> str:
+    """Each address as "@" and its domain."""
+    pieces: list[str] = []
+    at = 0
+    for domain in _DOMAIN.finditer(text):
+        before = text[at : domain.start()]
+        if before:
+            user = before.rsplit(None, 1)[-1]
+            end = max(map(user.rfind, _NO_ADDRESS)) + 1
+            pieces += before[: len(before) - len(user) + end], domain.group()
+            at = domain.end()
+    return "".join(pieces) + text[at:]
+
+
+def _without_long_runs(text: str) -> str:
+    """Runs of 50 characters and more cut short: keys, encoded data."""
+    words = text.split()
+    if max(map(len, words), default=0) < _LONG_RUN:
+        return text
+    pieces: list[str] = []
+    at = 0
+    for word in words:
+        if len(word) >= _LONG_RUN:
+            start = text.index(word, at)  # no word before it is long enough to hold it
+            pieces += text[at:start], word[:_LONG_RUN_KEPT]
+            at = start + len(word)
+    return "".join(pieces) + text[at:]
+
+
+def _joined_odd_lines(text: str) -> str:
+    """Lines joined, paragraphs parted, no blanks before punctuation, whatever white space the text has."""
     text = _LINE_BREAK.sub(" ", _PARAGRAPH.sub("\n\n", text)).replace("\n \n", "\n").replace("\n\n", "\n")
-    text = _SPACED_APOSTROPHE.sub(r"\1'\2", _SPACE_BEFORE.sub(r"\1", text))
-    return _BLANKS.sub(" ", text).strip()
+    return _SPACE_BEFORE.sub(r"\1", text)
+
+
+def _joined_lines(text: str) -> str:
+    """As `_joined_odd_lines`, of text with no white space but single blanks and line feeds; much faster."""
+    text = text.replace(" \n", "\n").replace("\n ", "\n")
+    while "\n\n\n" in text:
+        text = text.replace("\n\n\n", "\n\n")
+    text = text.replace("\n\n", "\r").replace("\n", " ").replace("\r", "\n ")
+    for sign in ",.;:!?)]":
+        text = text.replace(" " + sign, sign)
+    return text
 
 
 def _with_scheme(url: str) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from functools import lru_cache
+from typing import NamedTuple
 
 from selectolax.lexbor import LexborHTMLParser
 
@@ -78,7 +79,13 @@ _NEAR = 12
 """Colours whose parts differ by at most this much look the same to a reader."""
 _SIMPLE_SELECTOR = re.compile(r"^(?:[a-z0-9]+)?([.#])([\w-]+)$", re.I)
 _TAG = re.compile(r"<(?:!--.*?(?:-->|$)|(?:script|style)\b.*?(?:</(?:script|style)\s*>|$)|[^>]*(?:>|$))", re.S | re.I)
-_SPLIT_WORD = re.compile(r"[A-Za-z](?:<!--[^>]{0,200}-->|<[^\s>/]{1,20}>\s{0}</?[^\s>]{0,20}>)[A-Za-z]")
+# between two letters; begins with the rarer sign, and looks back for the first
+_SPLIT_WORD = re.compile(r"<(?<=[A-Za-z]<)(?:!--[^>]{0,200}-->|[^\s>/]{1,20}></?[^\s>]{0,20}>)[A-Za-z]")
+_PAINTING = frozenset(["class", "id", "color", "text", "bgcolor", "background", "style"])
+_REMEMBERED = 300
+"""Characters of a style whose reading is kept for its next use: most styles of a page stand in it many times."""
+_DEEPEST_LINK = 24
+"""Links are shallow: what stands deeper in one only loses the end of its shown text."""
 
 
 Colour = tuple[int, int, int] | str
@@ -114,13 +121,20 @@ class Visible:
 def visible(html: str) -> Visible:
     """The text of an HTML part as it would be shown. Never raises; what is too large is cut at the end."""
     seen = Visible(markup_characters=len(html))
-    seen.split_words = len(_SPLIT_WORD.findall(html[:MAX_CHARACTERS]))
+    seen.split_words = _split_words(html[:MAX_CHARACTERS])
     html, seen.cut = _bounded(html)
     try:
         _render(html, seen)
     except Exception:  # the C parser's own errors: fall back to taking the tags off
         seen.text = strip_tags(html)
     return seen
+
+
+def _split_words(html: str) -> int:
+    count = at = 0
+    while match := _SPLIT_WORD.search(html, at + 1):  # a letter stands between two at most once
+        count, at = count + 1, match.end()
+    return count
 
 
 def strip_tags(html: str) -> str:
@@ -139,54 +153,55 @@ def _bounded(html: str) -> tuple[str, bool]:
     return html, cut
 
 
+class _Place(NamedTuple):
+    """What an element means for what stands in it."""
+
+    paint: Paint
+    unseen: bool  # the paint's letters cannot be told from what is behind them
+    hidden: bool = False
+    dropped: bool = False  # by its own tag
+    link: int = 0  # the innermost link that was opened around it, by its node's id
+    depth: int = 0  # below that link
+
+
 def _render(html: str, seen: Visible) -> None:
     tree = LexborHTMLParser(html)
     root = tree.root
     if root is None:
         return
-    sheets = _sheets(tree)
-    hidden_below: dict[int, bool] = {}
-    paints: dict[int, Paint] = {}
+    sheets = _sheets(tree) if "<style" in html.lower() else Sheets(frozenset(), False, False)
     paper: Paint = ((0, 0, 0), None if sheets.backgrounds else (255, 255, 255))
+    page = _Place(paper, _unseen(paper))
+    places: dict[int, _Place] = {}
     pieces: list[str] = []
     tags: set[str] = set()
     open_link: tuple[int, str, int] | None = None  # the link's node, its target, where its text starts in `pieces`
     for node in root.traverse(include_text=True):
         parent = node.parent
-        hidden = hidden_below.get(parent.mem_id, False) if parent is not None else False
-        tag = node.tag
-        if open_link is not None and not _below(node, open_link[0]):
+        outer = places.get(parent.mem_id, page) if parent is not None else page
+        if open_link is not None and (outer.link != open_link[0] or outer.depth >= _DEEPEST_LINK):
             seen.links.append((open_link[1], "".join(pieces[open_link[2] :]).strip()[:300]))
             open_link = None
+        tag = node.tag
         if tag == "-text":
             text = node.text_content or ""
-            if hidden or (parent is not None and _unseen(paints.get(parent.mem_id, paper))):
-                seen.hidden_characters += 0 if parent is not None and parent.tag in _DROPPED else len(text.strip())
-            else:
+            if not (outer.hidden or outer.unseen):
                 pieces.append(text if text.strip() else " ")
+            elif not outer.dropped:
+                seen.hidden_characters += len(text.strip())
             continue
         if tag is None or tag.startswith(("-", "_", "!")):
             continue
         tags.add(tag)
         attributes = node.attributes
-        paint = paints.get(parent.mem_id, paper) if parent is not None else paper
-        paints[node.mem_id] = _painted(paint, tag, attributes, sheets) if attributes else paint
-        if tag == "title" and not seen.title:
-            seen.title = (node.text(deep=True) or "").strip()[:300]
+        paint, hidden, dropped = outer.paint, outer.hidden, tag in _DROPPED
+        if attributes and (tag == "a" or not _PAINTING.isdisjoint(attributes)):
+            paint = _painted(paint, tag, attributes, sheets)
         if not hidden:
-            hidden = tag in _DROPPED or _hides(tag, attributes, sheets.hidden)
-        elif _SHOWING_FONT.search(attributes.get("style") or "") and parent is not None and parent.tag not in _DROPPED:
-            hidden = hidden_below.get(parent.mem_id, False) and not _only_small(parent)
-        hidden_below[node.mem_id] = hidden
-        if tag == "img":
-            seen.images += 1
-            seen.remote_images += (attributes.get("src") or "").strip().lower().startswith("http")
-            if not hidden and attributes.get("alt"):
-                pieces.append(f" {(attributes['alt'] or '')[:200]} ")
-        if tag in _BLOCKS:
-            pieces.append("\n")
-        elif tag in ("td", "th"):
-            pieces.append(" ")
+            hidden = dropped or (bool(attributes) and _hides(tag, attributes, sheets.hidden))
+        elif _SHOWING_FONT.search(attributes.get("style") or "") and parent is not None and not outer.dropped:
+            hidden = not _only_small(parent)
+        href = ""
         if tag in ("a", "area") and attributes.get("href"):
             href = (attributes["href"] or "").strip()[:2000]
             if hidden or tag == "area":
@@ -195,22 +210,28 @@ def _render(html: str, seen: Visible) -> None:
                 open_link = (node.mem_id, href, len(pieces))
         elif tag == "form" and attributes.get("action"):
             seen.links.append(((attributes["action"] or "").strip()[:2000], ""))
+        elif tag == "title" and not seen.title:
+            seen.title = (node.text(deep=True) or "").strip()[:300]
+        elif tag == "img":
+            seen.images += 1
+            seen.remote_images += (attributes.get("src") or "").strip().lower().startswith("http")
+            if not hidden and attributes.get("alt"):
+                pieces.append(f" {(attributes['alt'] or '')[:200]} ")
+        if open_link is not None:
+            inside, depth = (open_link[0], 0) if open_link[0] == node.mem_id else (outer.link, outer.depth + 1)
+            places[node.mem_id] = _Place(paint, _unseen(paint), hidden, dropped, inside, depth)
+        elif paint is outer.paint and hidden == outer.hidden and dropped == outer.dropped:
+            places[node.mem_id] = outer
+        else:
+            places[node.mem_id] = _Place(paint, _unseen(paint), hidden, dropped)
+        if tag in _BLOCKS:
+            pieces.append("\n")
+        elif tag in ("td", "th"):
+            pieces.append(" ")
     if open_link is not None:
         seen.links.append((open_link[1], "".join(pieces[open_link[2] :]).strip()[:300]))
     seen.tags = frozenset(tags)
     seen.text = "".join(pieces)
-
-
-def _below(node: object, ancestor: int) -> bool:
-    current = node
-    for _ in range(24):  # links are shallow; a deeper one only loses the end of its shown text
-        parent = current.parent  # type: ignore[attr-defined]
-        if parent is None:
-            return False
-        if parent.mem_id == ancestor:
-            return True
-        current = parent
-    return False
 
 
 def _only_small(node: object) -> bool:
@@ -223,15 +244,20 @@ def _hides(tag: str, attributes: dict[str, str | None], hiding: frozenset[str]) 
     if "hidden" in attributes:
         return True
     style = attributes.get("style") or ""
-    if style and (_HIDING_STYLE.search(style) or (_NO_ROOM.search(style) and _OVERFLOW.search(style))):
+    if style and (_style_hides(style) if len(style) <= _REMEMBERED else _style_hides.__wrapped__(style)):
         return True
     if tag == "font" and (attributes.get("size") or "").strip() in ("0", "-7"):
         return True
-    if hiding:
+    if hiding and ("class" in attributes or "id" in attributes):
         names = {"." + name for name in (attributes.get("class") or "").split()}
         names.add("#" + (attributes.get("id") or ""))
         return not hiding.isdisjoint(names)
     return False
+
+
+@lru_cache(maxsize=1024)
+def _style_hides(style: str) -> bool:
+    return bool(_HIDING_STYLE.search(style) or (_NO_ROOM.search(style) and _OVERFLOW.search(style)))
 
 
 def _painted(paint: Paint, tag: str, attributes: dict[str, str | None], sheets: Sheets) -> Paint:
@@ -248,7 +274,9 @@ def _painted(paint: Paint, tag: str, attributes: dict[str, str | None], sheets: 
         behind = _colour(value)
     if attributes.get("background"):
         behind = None  # a picture
-    for name, value in _COLOUR.findall((attributes.get("style") or "")[:2000]):
+    style = (attributes.get("style") or "")[:2000]
+    coloured = style and ("color" in (low := style.lower()) or "background" in low)
+    for name, value in _COLOUR.findall(style) if coloured else ():
         name, value = name.lower(), value.strip().lower()
         if "url(" in value or "gradient" in value:
             behind = None

@@ -37,6 +37,7 @@ LIMITS = Limits()
 _PARAMETER = re.compile(
     r""";\s*([!#$%&'*+\-.0-9A-Z^_`a-z{|}~]+)\s*=\s*(?:"((?:[^"\\]|\\.){0,1000})"?|([^\s;"]{0,1000}))""", re.S
 )
+_QUOTED_PAIR = re.compile(r"\\(.)", re.S)
 _MOST_DELIMITERS = 50_000
 """Lines that begin like a delimiter, looked at in one multipart: each costs a step of Python."""
 _ESSENTIAL = frozenset(
@@ -47,7 +48,8 @@ _NOT_BASE64 = re.compile(rb"[^A-Za-z0-9+/]+")
 _COMMENT = re.compile(rb"\([^()]*\)")
 _TOKEN = re.compile(rb"[A-Za-z0-9][A-Za-z0-9._-]*")
 _FIELD_START = re.compile(rb"[ \t\r]*$|[ \t]|[!-9;-~]{1,100}[ \t]*:|>?From ")
-_FIELD = re.compile(rb"([!-9;-~]{1,100})[ \t]*:[ \t]*(.*)", re.S)
+# a field, or a line that is none; and the lines behind it that begin with a blank
+_FIELD_LINES = re.compile(rb"(?:([!-9;-~]{1,100})([ \t]*:[ \t]*)([^\n]*)|[^\n]*)((?:\n[ \t][^\n]*+)*+)(?:\n|\Z)")
 _ENCODED_WORD = re.compile(r"=\?[^?\s]{1,60}\?[bqBQ]\?[^?]{0,2000}\?=")
 
 
@@ -57,22 +59,26 @@ class Headers:
 
     fields: tuple[tuple[str, bytes], ...]
     truncated: bool = False
+    _first: dict[str, bytes] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_first", dict(reversed(self.fields)))
 
     def first(self, name: str) -> bytes | None:
         """The first value of a field, or None."""
-        return next((value for key, value in self.fields if key == name), None)
+        return self._first.get(name)
 
     def all(self, name: str) -> list[bytes]:
         """Every value of a field, top first."""
-        return [value for key, value in self.fields if key == name]
+        return [value for key, value in self.fields if key == name] if name in self._first else []
 
     def text(self, name: str) -> str:
         """The first value with encoded words decoded; "" when absent."""
-        value = self.first(name)
+        value = self._first.get(name)
         return decode_words(value) if value is not None else ""
 
     def __contains__(self, name: str) -> bool:
-        return any(key == name for key, _ in self.fields)
+        return name in self._first
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,28 +129,28 @@ class Walk:
 def parse_headers(head: bytes, limits: Limits = LIMITS) -> Headers:
     """The fields of a header block. Lines that are no field end nothing: they are skipped."""
     truncated = len(head) > limits.header_bytes
+    most = limits.field_bytes
     fields: list[tuple[str, bytes]] = []
     missing: frozenset[str] | None = None
-    name, value = "", bytearray()
-    for line in head[: limits.header_bytes].split(b"\n"):
-        line = line.rstrip(b"\r")
-        if line[:1] in (b" ", b"\t"):
-            if name and len(value) < limits.field_bytes:
-                value += b" " + line.strip()
+    for line in _FIELD_LINES.finditer(head[: limits.header_bytes]):
+        key, colon, value, more = line.groups()
+        if key is None:
             continue
-        if name:
-            fields.append((name, bytes(value[: limits.field_bytes])))
-            name = ""
-        match = _FIELD.match(line[: limits.field_bytes])
-        if match:
-            name, value = match.group(1).decode("ascii").lower(), bytearray(match.group(2))
-            if len(fields) >= limits.header_fields:
-                if not truncated or missing is None:
-                    truncated, missing = True, _ESSENTIAL.difference(key for key, _ in fields)
-                name = name if name in missing else ""
-                missing -= {name}
-    if name:
-        fields.append((name, bytes(value[: limits.field_bytes])))
+        if len(key) + len(colon) > most and len(key) + colon.find(b":") >= most:
+            continue
+        name = key.decode("ascii").lower()
+        if len(fields) >= limits.header_fields:
+            if not truncated or missing is None:
+                truncated, missing = True, _ESSENTIAL.difference(name for name, _ in fields)
+            if name not in missing:
+                continue
+            missing -= {name}
+        value = value.rstrip(b"\r")
+        if len(key) + len(colon) + len(value) > most:
+            value = value[: max(most - len(key) - len(colon), 0)]
+        if more:  # which begins with a line feed, and so its first piece is empty
+            value = (value + b" ".join(map(bytes.strip, more.split(b"\n"))))[:most]
+        fields.append((name, value))
     return Headers(tuple(fields), truncated)
 
 
@@ -159,7 +165,7 @@ def parse_parameters(value: bytes | None) -> tuple[str, dict[str, str]]:
     for match in _PARAMETER.finditer(text):
         key = match.group(1).lower()
         content = match.group(2) if match.group(2) is not None else match.group(3)
-        content = re.sub(r"\\(.)", r"\1", content, flags=re.S)
+        content = _QUOTED_PAIR.sub(r"\1", content) if "\\" in content else content
         base, star, rest = key.partition("*")
         if not star:
             found.setdefault(key, content)
@@ -179,7 +185,7 @@ def parse_parameters(value: bytes | None) -> tuple[str, dict[str, str]]:
 
 def decode_words(value: bytes) -> str:
     """A header value as text: undeclared bytes guessed, RFC 2047 encoded words decoded. Never raises."""
-    text = decode_text(value, None)
+    text = value.decode("ascii") if value.isascii() else decode_text(value, None)
     if "=?" not in text:
         return text
     text = re.sub(r"(\?=)\s+(=\?)", r"\1\2", text)

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from spamfilter import document as documents
 from spamfilter.document import HEAD_CHARACTERS, Document, canonical, extract, preamble, render
 from spamfilter.message import Kind
 from tests.hostile.mails import HEAD, html, mail, multipart, samples, text_part
@@ -336,3 +337,20 @@ def test_real_mail(corpus_dir: Path) -> None:
                 break
     assert count == 250
     assert not empty
+
+
+@given(st.text(alphabet="\n\n .,'sab", max_size=40))
+def test_plain_lines_are_joined_as_odd_ones(text: str) -> None:
+    plain = re.sub("  +", " ", text).strip()
+    assert documents._joined_lines(plain) == documents._joined_odd_lines(plain)
+
+
+@given(st.lists(st.sampled_from(["a", " ", "x" * 30, "y" * 19, "x" * 50, "\n", "@"]), max_size=12).map("".join))
+def test_long_runs_are_cut(text: str) -> None:
+    assert documents._without_long_runs(text) == re.sub(r"(\S{20})\S{30,}", r"\1", text)
+
+
+@given(st.lists(st.sampled_from([*"a _ @ . < , - é".split(" "), "b.cd", " ", "@x.org"]), max_size=20).map("".join))
+def test_addresses_are_cut_to_their_domains(text: str) -> None:
+    address = re.compile(r"[^\s<>\"'(),:;@]+(?:@([a-z0-9.\-]+\.[a-z]{2,}))?", re.I)
+    assert documents._without_users(text) == address.sub(lambda m: "@" + m.group(1) if m.group(1) else m.group(), text)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from spamfilter import normalise as normalising
 from spamfilter.normalise import Normalised, normalise, squeezed
 
 pytestmark = pytest.mark.timeout(90)
@@ -131,3 +133,38 @@ def test_long_runs_take_one_pass(unit: str) -> None:
 
 def test_padding_is_squeezed() -> None:
     assert squeezed("a" + " \n" * 50_000 + "b" + "\u200b" * 50_000 + "\xa0 \t" * 50_000 + "c") == "a \n\nb c"
+
+
+READ = st.lists(
+    st.sampled_from(
+        [
+            *"a b I v x . - · @ $ 0 1 3 _ é : / ( W B".split(" "),
+            "",
+            " ",
+            " ",
+            "\n",
+            "m0ney",
+            "c@sh",
+            "ab",
+            " - ",
+            "user@",
+        ]
+    ),
+    max_size=40,
+).map("".join)
+
+
+@given(READ)
+def test_letters_at_signs_are_those_of_the_whole_pattern(text: str) -> None:
+    whole = normalising._LEET.subn(normalising._letters, text)
+    assert normalising._without_leet(text) == whole
+
+
+@given(READ)
+def test_no_spaced_word_is_missed_at_the_first_look(text: str) -> None:
+    assert normalising._may_be_spaced(text) or not normalising._SPACED.search(text)
+
+
+@given(st.text(alphabet=" \t\r\n\x0b\x1c\u2028\u3000ab", max_size=40))
+def test_blanks_become_single(text: str) -> None:
+    assert normalising._single_blanks(text) == re.sub(r"[^\S\n]+", " ", text)

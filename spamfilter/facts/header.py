@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
 from spamfilter.facts.addresses import CHEAP_TLD, FREEMAIL, NUMERIC_HOST, address_of, claims_brand, registered
+from spamfilter.facts.clues import clued, lowered
 from spamfilter.facts.text import MONEY
 from spamfilter.mime import Headers, decode_words
 
@@ -59,6 +60,8 @@ _FREE_MAILER = re.compile(
     r"mutt|pine|gnus|kmail|evolution|mozilla|thunderbird|exmh|vm |sylpheed|claws|mew|elm|ximian|wanderlust|emacs"
     r"|roundcube|squirrelmail|k-9|git-send-email"
 )
+_PHONE_MAILER = re.compile(r"iphone|ipad|android|blackberry|mobile")
+_RANDOM_NAME = re.compile(r"x-[bcdfghjklmnpqrstvwxz]{6,}")
 _PRIVATE_IP = re.compile(r"^(?:10|127|192\.168|172\.(?:1[6-9]|2\d|3[01])|169\.254)\.")
 _OUTLOOK_ID = re.compile(
     r"^<?(?:[0-9a-f]{8,16}\$[0-9a-f]{8}\$[0-9a-f]{8}@|!&!|[0-9A-Z]{20,}@|[\w.+-]*@\S+\.prod\.)", re.I
@@ -73,7 +76,16 @@ _GREETING_SUBJECT = re.compile(
 )
 _SPACED_SUBJECT = re.compile(r"(?:\b\w[ .\-_*]){4,}\w\b")
 _RANDOM = re.compile(r"[bcdfghjklmnpqrstvwxz]{5,}|\d[a-z]+\d[a-z]*\d|[a-z]\d[a-z]\d", re.I)
-_AUTHENTICATED = re.compile(r"\besmtps?a\b|\bauthenticated\b|\(auth|\bsmtp auth")
+_AUTHENTICATED = clued(
+    r"\besmtps?a\b|\bauthenticated\b|\(auth|\bsmtp auth", "esmtpa,esmtpsa,authenticated,(auth,smtp auth"
+)
+_DIGIT, _TWO_DIGITS, _SPACE = re.compile(r"\d"), re.compile(r"\d{2}"), re.compile(r"\s")
+_BOUNCE = re.compile(r"bounce|=|-return-|owner-|sentto-")
+_ZONE = re.compile(r"([+-])(\d{2})(\d{2})\b")
+_ZONE_NAME = re.compile(r"\b(?:GMT|UTC?|[ECMP][SD]T)\b")
+_REPLY = re.compile(r"(?:re|aw|sv|antw|回复|答复)\s*(?:\[\d+\])?[:：]", re.I)
+_FORWARD = re.compile(r"(?:fwd?|wg|转发)\s*[:：]", re.I)
+_TAG = re.compile(r"(?:re: *)?\[[^\]]{2,40}\]", re.I)
 _TRAILING_ID = re.compile(r"(?<!\s)\s{3,}\S{3,}$|\s\[?[a-z]*\d+[a-z][a-z0-9]*\]?$")
 
 
@@ -95,8 +107,8 @@ def header_facts(headers: Headers) -> dict[str, bool]:
         "from_name_holds_address": "@" in name and name.lower() != sender,
         "from_name_quoted": (raw_from or b"").lstrip().startswith(b'"'),
         "from_freemail": domain in FREEMAIL,
-        "from_domain_has_digits": bool(re.search(r"\d", domain)),
-        "from_user_has_digits": bool(re.search(r"\d{2}", user)),
+        "from_domain_has_digits": bool(_DIGIT.search(domain)),
+        "from_user_has_digits": bool(_TWO_DIGITS.search(user)),
         "from_cheap_domain": domain.rpartition(".")[2] in CHEAP_TLD,
         "from_user_long": len(user) > 20,
         "from_name_is_user": bool(name) and name.lower() == user,
@@ -120,7 +132,7 @@ def header_facts(headers: Headers) -> dict[str, bool]:
         "return_path_other_domain": bool(return_domain) and registered(return_domain) != base,
         "return_path_null": (headers.first("return-path") or b"").strip() == b"<>",
         "return_path_same": bool(return_path) and return_path == sender,
-        "return_path_verp": bool(re.search(r"bounce|=|-return-|owner-|sentto-", return_path.partition("@")[0])),
+        "return_path_verp": bool(_BOUNCE.search(return_path.partition("@")[0])),
         "reply_to_another_freemail": bool(reply_to) and reply_domain in FREEMAIL and reply_to != sender,
         "sender_field_present": "sender" in headers,
     }
@@ -161,7 +173,7 @@ def _received(headers: Headers, sender_base: str, sender_domain: str) -> dict[st
     return {
         "received_client_is_senders": bool(sender_base) and registered(verified_host or helo) == sender_base,
         "received_names_sender": bool(sender_base) and sender_base in joined,
-        "received_authenticated": bool(_AUTHENTICATED.search(joined)),
+        "received_authenticated": _AUTHENTICATED.found(joined),
         "received_encrypted": "esmtps" in joined or "tlsv" in joined or "version=tls" in joined,
         "message_id_host_in_received": bool(message_base) and message_base in joined,
         "from_freemail_not_received": sender_domain in FREEMAIL and bool(hops)
@@ -186,7 +198,7 @@ def _message_id(headers: Headers, sender_base: str) -> dict[str, bool]:
     local, at, host = value.strip("<>").rpartition("@")
     return {
         "message_id_missing": not value,
-        "message_id_malformed": bool(value) and (not at or bool(re.search(r"\s", value.strip("<>")))),
+        "message_id_malformed": bool(value) and (not at or bool(_SPACE.search(value.strip("<>")))),
         "message_id_host_is_senders": bool(host) and registered(host) == sender_base,
         "message_id_host_numeric": bool(NUMERIC_HOST.match(host)),
         "message_id_host_bare": bool(host) and "." not in host,
@@ -209,11 +221,11 @@ def _date(headers: Headers) -> dict[str, bool]:
     known = sent is not None and arrived is not None
     ahead = (sent - arrived).total_seconds() if sent is not None and arrived is not None else 0.0
     gap = abs(ahead)
-    zone = re.search(r"([+-])(\d{2})(\d{2})\b", value)
+    zone = _ZONE.search(value)
     return {
         "date_missing": not value,
         "date_malformed": bool(value) and sent is None,
-        "date_without_zone": bool(value) and not zone and not re.search(r"\b(?:GMT|UTC?|[ECMP][SD]T)\b", value),
+        "date_without_zone": bool(value) and not zone and not _ZONE_NAME.search(value),
         "date_off_by_a_day": known and gap > 86_400,
         "date_in_future": known and ahead > 10_800,
         "date_long_ago": known and ahead < -4 * 86_400,
@@ -254,7 +266,7 @@ def _subject(headers: Headers) -> dict[str, bool]:
     subject = clean_subject(headers.text("subject"))
     letters = [c for c in subject if c.isalpha()]
     upper = sum(c.isupper() for c in letters)
-    reply = bool(re.match(r"(?:re|aw|sv|antw|回复|答复)\s*(?:\[\d+\])?[:：]", subject, re.I))
+    reply = bool(_REPLY.match(subject))
     referenced = "references" in headers or "in-reply-to" in headers
     to_user = address_of(headers.text("to"))[1].partition("@")[0]
     return {
@@ -263,16 +275,16 @@ def _subject(headers: Headers) -> dict[str, bool]:
         "subject_reply": reply,
         "subject_reply_without_reference": reply and not referenced,
         "subject_reply_with_reference": reply and referenced,
-        "subject_forward": bool(re.match(r"(?:fwd?|wg|转发)\s*[:：]", subject, re.I)),
+        "subject_forward": bool(_FORWARD.match(subject)),
         "subject_upper": len(letters) > 5 and upper == len(letters),
         "subject_mostly_upper": len(letters) > 8 and upper > 0.5 * len(letters),
         "subject_exclaims": "!" in subject,
         "subject_asks": "?" in subject,
-        "subject_money": bool(MONEY.search(subject)) or "$$" in subject,
+        "subject_money": MONEY.begun(lowered(subject)) or "$$" in subject,
         "subject_encoded": b"=?" in (raw or b""),
         "subject_raw_8bit": not (raw or b"").isascii(),
         "subject_trailing_id": bool(_TRAILING_ID.search(subject)),
-        "subject_tag": bool(re.match(r"(?:re: *)?\[[^\]]{2,40}\]", subject, re.I)),
+        "subject_tag": bool(_TAG.match(subject)),
         "subject_long": len(subject) > 80,
         "subject_starts_lower": bool(subject) and subject[0].islower(),
         "subject_names_recipient": len(to_user) > 3 and to_user in subject.lower(),
@@ -289,6 +301,7 @@ def _lists_and_mailers(headers: Headers) -> dict[str, bool]:
     is_list = "list-id" in headers or "list-post" in headers
     names = [name for name, _ in headers.fields]
     extension = [name for name in names if name.startswith("x-")]
+    program = f"{mailer} {agent}"
     outlook = "outlook" in mailer
     return {
         "references_present": "references" in headers,
@@ -308,8 +321,8 @@ def _lists_and_mailers(headers: Headers) -> dict[str, bool]:
         and not _OUTLOOK_ID.match(decode_words(headers.first("message-id") or b"").strip()),
         "mailer_outlook_express": "outlook express" in mailer,
         "mailer_bulk": bool(_BULK_MAILER.search(mailer)),
-        "mailer_free_software": bool(_FREE_MAILER.search(f"{mailer} {agent}")),
-        "mailer_phone": bool(re.search(r"iphone|ipad|android|blackberry|mobile", f"{mailer} {agent}")),
+        "mailer_free_software": bool(_FREE_MAILER.search(program)),
+        "mailer_phone": bool(_PHONE_MAILER.search(program)),
         "mailer_short_word": 0 < len(mailer) < 12,
         "thread_index": "thread-index" in headers or "thread-topic" in headers,
         "priority_high": headers.text("x-priority").strip()[:1] in ("1", "2")
@@ -322,7 +335,7 @@ def _lists_and_mailers(headers: Headers) -> dict[str, bool]:
         "received_spf_present": "received-spf" in headers,
         "dkim_present": "dkim-signature" in headers or "domainkey-signature" in headers,
         "x_headers_many": len(extension) > 12,
-        "x_headers_random": any(re.fullmatch(r"x-[bcdfghjklmnpqrstvwxz]{6,}", name) for name in extension),
+        "x_headers_random": any(map(_RANDOM_NAME.fullmatch, extension)),
         "header_order_from_before_received": {"received", "from"} <= set(names)
         and names.index("from") < names.index("received"),
         "content_type_missing": "content-type" not in headers,

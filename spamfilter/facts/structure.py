@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 
 from spamfilter.facts.addresses import CHEAP_TLD, NUMERIC_HOST, claims_brand, link_host, registered
+from spamfilter.facts.clues import clued, lowered
 from spamfilter.html_text import Visible
 from spamfilter.mime import Walk
 
@@ -40,7 +41,14 @@ _FREE_HOSTING = re.compile(
     r"|freeservers\.com|myshopify\.com|notion\.site|framer\.\w+|webnode\.\S+|mystrikingly\.com|surveymonkey\.com|jotform\.com)$"
 )
 _HELD_ADDRESS = re.compile(r"[?&#/=*][\w.+\-]{1,64}(?:@|%40)[\w\-]{1,63}\.[a-z]{2,}", re.I)
-_LOGIN = re.compile(r"log-?in|sign-?in|verif|secur|account|webmail|password|auth|wallet|unlock|update|confirm", re.I)
+_LOGIN = clued(
+    r"log-?in|sign-?in|verif|secur|account|webmail|password|auth|wallet|unlock|update|confirm",
+    "log,sign,verif,secur,account,webmail,password,auth,wallet,unlock,update,confirm",
+)
+_USER_INFO = re.compile(r"https?://[^/?#\s]*@", re.I)
+_PORT = re.compile(r"https?://[^/?#\s@]+:\d+", re.I)
+_ENCODED_HOST = re.compile(r"https?://[^/]*%[0-9a-f]{2}", re.I)
+_TWO_DIGITS = re.compile(r"\d{2}")
 _PROGRAM_LINK = re.compile(r"\.(?:exe|scr|pif|bat|zip|rar|7z|iso|js|vbs|msi|apk|hta|lnk)(?:[?#]|$)", re.I)
 _TOKEN = re.compile(r"[A-Za-z0-9_\-]{40,}")
 _PAGE_FILE = re.compile(r"\.(?:s?html?|xhtml|svg)$", re.I)
@@ -49,10 +57,13 @@ _SHOWN_HOST = re.compile(
     re.I,
 )
 _EXECUTABLE = re.compile(r"\.(?:exe|scr|pif|bat|cmd|com|vbs|js|jse|wsf|hta|jar|lnk|iso|img|ace|html?|shtml)$", re.I)
+_TWO_TYPES = re.compile(r"\.\w{2,4}\s*\.\w{2,4}$")
 _ARCHIVE = re.compile(r"\.(?:zip|rar|7z|gz|tgz|cab|arj)$", re.I)
 _DOCUMENT_FILE = re.compile(r"\.(?:docx?|docm|xlsx?|xlsm|pptx?|pdf|rtf|odt)$", re.I)
+_ODD_IN_BOUNDARY = re.compile(r"[^0-9A-Za-z'()+_,\-./:=? ]")
+_PLAIN_BOUNDARY = re.compile(r"(?:^| )-*\d{6,}(?:$| )")
 _SIGNATURE_TYPE = re.compile(r"application/(?:pgp|(?:x-)?pkcs7)-signature")
-_TEXT_URL = re.compile(r"https?://[^\s<>\"')\]]{3,500}", re.I)
+_TEXT_URL = re.compile(r"[hH][tT][tT][pP][sSſ]?://[^\s<>\"')\]]{3,500}")
 
 
 def structure_facts(
@@ -85,18 +96,18 @@ def structure_facts(
         "related": "multipart/related" in walk.multiparts,
         "mixed": "multipart/mixed" in walk.multiparts,
         "has_attachment": bool(names),
-        "attachment_executable": any(_EXECUTABLE.search(name) for name in names),
-        "attachment_archive": any(_ARCHIVE.search(name) for name in names),
-        "attachment_document": any(_DOCUMENT_FILE.search(name) for name in names),
-        "attachment_name_two_types": any(re.search(r"\.\w{2,4}\s*\.\w{2,4}$", name) for name in names),
+        "attachment_executable": any(map(_EXECUTABLE.search, names)),
+        "attachment_archive": any(map(_ARCHIVE.search, names)),
+        "attachment_document": any(map(_DOCUMENT_FILE.search, names)),
+        "attachment_name_two_types": any(map(_TWO_TYPES.search, names)),
         "image_only_text": images > 0 and len(shown.strip()) < 100,
-        "attachment_page": any(_PAGE_FILE.search(name) for name in names),
+        "attachment_page": any(map(_PAGE_FILE.search, names)),
         "has_image_part": any(kind.startswith("image/") for kind, _, _, _ in parts),
         "has_calendar": "text/calendar" in {kind for kind, _, _, _ in parts},
         "signed": any(_SIGNATURE_TYPE.fullmatch(kind) for kind, _, _, _ in parts),
         "boundary_outlook": "----=_NextPart_" in boundary,
-        "boundary_odd": bool(re.search(r"[^0-9A-Za-z'()+_,\-./:=? ]", boundary)),
-        "boundary_plain_digits": bool(re.search(r"(?:^| )-*\d{6,}(?:$| )", boundary)),
+        "boundary_odd": bool(_ODD_IN_BOUNDARY.search(boundary)),
+        "boundary_plain_digits": bool(_PLAIN_BOUNDARY.search(boundary)),
         "charset_missing": "" in charsets,
         "charset_utf8": "utf-8" in charsets,
         "charset_western": bool(charsets & {"iso-8859-1", "windows-1252", "us-ascii", "iso-8859-15"}),
@@ -134,53 +145,71 @@ def structure_facts(
 
 def text_links(text: str) -> list[str]:
     """URLs that stand in plain text, at most 100."""
+    if "://" not in text:
+        return []
     return [match.group() for _, match in zip(range(100), _TEXT_URL.finditer(text), strict=False)]
 
 
 def link_facts(links: Sequence[tuple[str, str]], text: str, sender_base: str) -> dict[str, bool]:
     """Facts about links given as (href, shown text), and about URLs in `text`."""
-    everything = [*links, *((url, "") for url in text_links(text))]
-    hosts = [host for href, _ in everything if (host := link_host(href))]
-    bases = {registered(host) for host in hosts}
-    differs = False
-    for href, label in links:
-        shown = _SHOWN_HOST.search(label)
-        host = link_host(href)
-        if shown and host and registered(shown.group(1) or shown.group(2)) != registered(host):
-            differs = True
-    targets = [href for href, _ in everything]
-    webs = [href for href in targets[:200] if href[:4].lower() == "http"]
+    urls = text_links(text)
+    return _link_facts(links, urls, sender_base) if links or urls else _NO_LINKS.copy()
+
+
+def _link_facts(links: Sequence[tuple[str, str]], urls: Sequence[str], sender_base: str) -> dict[str, bool]:
+    host_of = {href: link_host(href) for href in dict.fromkeys([*(href for href, _ in links), *urls])}
+    targets = [*(href for href, _ in links), *urls]
+    hosts = [host for href in targets if (host := host_of[href])]
+    base_of = {host: registered(host) for host in dict.fromkeys(hosts)}
+    bases = set(base_of.values())
+    shown = {(host_of[href], label) for href, label in links if "." in label and host_of[href]}
+    named = {(host_of[href], label) for href, label in links[:100] if 2 < len(label) < 40}
+    first_hosts = dict.fromkeys(hosts[:100])
+    webs = [*dict.fromkeys(href for href in targets[:200] if href[:4].lower() == "http")]
+    lines = "\n".join(host_of)  # what stands in none of them is looked for once
+    low = lowered(lines)
+    held, encoded = "@" in lines, "%" in lines
     return {
         "link_any": bool(hosts),
         "link_many": len(hosts) > 10,
-        "link_host_numeric": any(NUMERIC_HOST.match(host) for host in hosts),
-        "link_host_cheap": any(host.rpartition(".")[2] in CHEAP_TLD for host in hosts),
-        "link_host_shortener": any(host in _SHORTENERS for host in hosts),
-        "link_host_differs_from_text": differs,
-        "link_userinfo": any(re.match(r"https?://[^/?#\s]*@", href, re.I) for href in targets),
-        "link_port": any(re.match(r"https?://[^/?#\s@]+:\d+", href, re.I) for href in targets),
+        "link_host_numeric": any(map(NUMERIC_HOST.match, base_of)),
+        "link_host_cheap": any(host.rpartition(".")[2] in CHEAP_TLD for host in base_of),
+        "link_host_shortener": not _SHORTENERS.isdisjoint(base_of),
+        "link_host_differs_from_text": any(_shows_another(label, base_of[host]) for host, label in shown),
+        "link_userinfo": held and any(map(_USER_INFO.match, host_of)),
+        "link_port": any(map(_PORT.match, host_of)),
         "link_many_hosts": len(bases) > 4,
         "link_one_host": len(bases) == 1,
         "link_host_is_senders": bool(sender_base) and sender_base in bases,
         "link_none_is_senders": bool(sender_base) and bool(bases) and sender_base not in bases,
-        "link_long": any(len(href) > 150 for href in targets),
-        "link_mailto": any(href.lower().startswith("mailto:") for href in targets),
-        "link_encoded": any(re.search(r"https?://[^/]*%[0-9a-f]{2}", href, re.I) for href in targets),
-        "link_http_only": bool(hosts) and not any(href.lower().startswith("https:") for href in targets),
-        "link_host_free_hosting": any(_FREE_HOSTING.search(host) for host in hosts[:100]),
-        "link_holds_address": any(_HELD_ADDRESS.search(href[:600]) for href in webs),
-        "link_host_many_labels": any(host.count(".") > 3 and not NUMERIC_HOST.match(host) for host in hosts),
-        "link_host_digits": any(re.search(r"\d{2}", registered(host).partition(".")[0]) for host in hosts),
-        "link_host_punycode": any("xn--" in host for host in hosts),
-        "link_host_hyphens": any(registered(host).count("-") > 1 for host in hosts),
-        "link_claims_brand": any(claims_brand(host.replace(".", " "), registered(host)) for host in hosts[:100])
-        or any(claims_brand(label, link_host(href)) for href, label in links[:100] if 2 < len(label) < 40),
-        "link_wants_login": any(_LOGIN.search(href.partition("//")[2][:300]) for href in webs),
-        "link_script_or_data": any(href[:30].lower().lstrip().startswith(("javascript:", "data:")) for href in targets),
+        "link_long": max(map(len, host_of)) > 150,
+        "link_mailto": "mailto:" in low and any(href.lower().startswith("mailto:") for href in host_of),
+        "link_encoded": encoded and any(map(_ENCODED_HOST.search, host_of)),
+        "link_http_only": bool(hosts)
+        and not ("https:" in low and any(href.lower().startswith("https:") for href in host_of)),
+        "link_host_free_hosting": any(map(_FREE_HOSTING.search, first_hosts)),
+        "link_holds_address": (held or encoded) and any(_HELD_ADDRESS.search(href[:600]) for href in webs),
+        "link_host_many_labels": any(host.count(".") > 3 and not NUMERIC_HOST.match(host) for host in base_of),
+        "link_host_digits": any(_TWO_DIGITS.search(base.partition(".")[0]) for base in bases),
+        "link_host_punycode": any("xn--" in host for host in base_of),
+        "link_host_hyphens": any(base.count("-") > 1 for base in bases),
+        "link_claims_brand": any(claims_brand(host.replace(".", " "), base_of[host]) for host in first_hosts)
+        or any(claims_brand(label, host) for host, label in named),
+        "link_wants_login": _LOGIN.found(lowered("\n".join([href.partition("//")[2][:300] for href in webs]))),
+        "link_script_or_data": ("javascript:" in low or "data:" in low)
+        and any(href[:30].lower().lstrip().startswith(("javascript:", "data:")) for href in host_of),
         "link_file_program": any(_PROGRAM_LINK.search(href[:600]) for href in webs if href.count("/") > 2),
-        "link_token_long": any(_TOKEN.search(href[:1000]) for href in webs),
-        "link_text_is_image": any(link_host(href) and not label for href, label in links),
+        "link_token_long": any(_TOKEN.search(href[:1000]) for href in webs if len(href) >= 40),
+        "link_text_is_image": any(not label and host_of[href] for href, label in links),
     }
+
+
+_NO_LINKS = dict.fromkeys(_link_facts([("", "")], [], ""), False)
+
+
+def _shows_another(label: str, base: str) -> bool:
+    shown = _SHOWN_HOST.search(label)
+    return shown is not None and registered(shown.group(1) or shown.group(2)) != base
 
 
 def _differ(plain: str, shown: str) -> bool:

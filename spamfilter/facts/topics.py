@@ -8,7 +8,7 @@ suspended" is `account suspended`): the cost is that of splitting the text, howe
 from __future__ import annotations
 
 import re
-from itertools import pairwise
+from itertools import accumulate
 
 _PHRASES: dict[str, str] = {
     "medicine": """
@@ -189,6 +189,8 @@ _SMALL = frozenset(
     """.split()
 )
 _WORD = re.compile(r"[a-z0-9][a-z0-9&+']*|[^\x00-\xff]")
+_APART = bytes(n if _WORD.match(chr(n)) or chr(n) in "&+'" else 32 for n in range(256))
+_WITHIN_WORDS = (b" &", b" +", b" '")
 _TOPICS: dict[str, list[str]] = {}
 for _name, _listed in _PHRASES.items():
     for _phrase in _listed.split(","):
@@ -197,14 +199,30 @@ for _name, _listed in _PHRASES.items():
         _TOPICS.setdefault(_kept, []).append(f"topic_{_name}")
 
 
+_OPENERS = frozenset(phrase.split(" ", 1)[0] for phrase in _TOPICS)
+_MOST_WORDS = 3
+
+
 def topic_facts(text: str, subject: str = "") -> dict[str, bool]:
     """Which topics the subject, the beginning and the end of a folded text name."""
     end = text[max(READ_CHARACTERS, len(text) - END_CHARACTERS) :]
     read = f"{subject}\n{text[:READ_CHARACTERS]}\n{end}".lower()
-    words = [word for word in _WORD.findall(read) if word not in _SMALL]
-    phrases = {*words, *map(" ".join, pairwise(words))}
-    phrases.update(map(" ".join, zip(words, words[1:], words[2:], strict=False)))
+    words = [word for word in _words(read) if word not in _SMALL]
+    phrases: set[str] = set()
+    for at in [at for at, word in enumerate(words) if word in _OPENERS]:  # few words begin a phrase
+        phrases.update(accumulate(words[at : at + _MOST_WORDS], "{} {}".format))
     named = {topic for phrase in _TOPICS.keys() & phrases for topic in _TOPICS[phrase]}
     facts = {name: name in named for name in TOPIC_FACTS}
     facts["topic_several"] = len(named) > 3
     return facts
+
+
+def _words(text: str) -> list[str]:
+    """What `_WORD` finds; ASCII is split at blanks, in half the time."""
+    if text.isascii():
+        apart = b" " + text.encode().translate(_APART)
+        for sign in _WITHIN_WORDS:  # where no word begins
+            apart = apart.replace(sign, b" ")
+        if not any(sign in apart for sign in _WITHIN_WORDS):
+            return apart.decode().split()
+    return _WORD.findall(text)
