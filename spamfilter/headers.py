@@ -100,6 +100,9 @@ def mark(message: Message, decision: Decision, markup: Markup) -> bytes:
 
 def strip(head: bytes) -> bytes:
     """A header block without the fields that pass for a filter's verdict, each with its folded lines."""
+    lower = head.lower()
+    if b"x-spam" not in lower and b"x-rspamd" not in lower:  # most mail: nobody has judged it yet
+        return head
     kept: list[bytes] = []
     dropping = False
     for line in head.splitlines(keepends=True) if b"\r" not in head else _lines(head):

@@ -92,6 +92,10 @@ def body_offset(raw: bytes) -> int:
         return 1
     if raw[:2] == b"\r\n":
         return 2
-    # two plain searches: a regular expression is ten times slower over a mail of 50 MB
-    ends = [at + len(gap) for gap in (b"\n\n", b"\n\r\n") if (at := raw.find(gap)) >= 0]
-    return min(ends, default=len(raw))
+    # plain searches: a regular expression is ten times slower over a mail of 50 MB; what follows the one that was found
+    # need not be searched for the other
+    crlf = raw.find(b"\n\r\n")
+    lf = raw.find(b"\n\n", 0, crlf + 1 if crlf >= 0 else len(raw))
+    if lf >= 0:
+        return lf + 2
+    return crlf + 3 if crlf >= 0 else len(raw)
