@@ -1,1 +1,2 @@
-"""Benchmarks, one command each: `python -m tests.bench.relay`, `.daemon`, `.accuracy`. pytest does not run them."""
+"""Benchmarks, one command each: `python -m tests.bench.speed`, `.ceiling`, `.size`, `.parsers`, `.relay`, `.daemon`,
+`.accuracy`. pytest does not run them; it runs `test_figures.py`, their arithmetic."""

@@ -24,6 +24,7 @@ from spamfilter import __version__
 from spamfilter.classifier.bundle import default_bundle, open_bundle
 
 _PACKAGES = ("onnxruntime", "numpy", "tiktoken", "aiosmtpd")
+_FIRST_LINE = ("time", "cpu", "cores", "load_at_start", "python")
 
 
 def arguments(about: str | None) -> argparse.ArgumentParser:
@@ -39,8 +40,8 @@ def progress(what: str) -> Progress:
     return Progress(*columns, console=Console(stderr=True), transient=True)
 
 
-def setting() -> dict[str, Any]:
-    """Where and with what: processor, cores, load, versions, model."""
+def setting(*packages: str) -> dict[str, Any]:
+    """Where and with what: processor, cores, load, versions (of further packages, too), model."""
     return {
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
         "cpu": _cpu(),
@@ -49,20 +50,23 @@ def setting() -> dict[str, Any]:
         "python": platform.python_version(),
         "spamfilter": __version__,
         "model": open_bundle(default_bundle()).model_id,
-        **{name: importlib.metadata.version(name) for name in _PACKAGES},
+        **{name: _version(name) for name in (*_PACKAGES, *packages)},
         "postfix": _postfix(),
     }
 
 
-def publish(title: str, where: dict[str, Any], table: Table, figures: dict[str, Any], to: Path | None) -> None:
-    """Print the table with its machine line, and the JSON, or write that to a file."""
+def publish(
+    title: str, where: dict[str, Any], tables: Table | Sequence[Table], figures: dict[str, Any], to: Path | None
+) -> None:
+    """Print the tables with their machine line, and the JSON, or write that to a file."""
     out = Console(highlight=False, width=None if sys.stdout.isatty() else 140)
     out.print(f"[bold]{title}[/bold]")
     out.print("{cpu}, {cores} cores, Python {python}, load {load_at_start} at the start".format_map(where))
-    out.print(", ".join(f"{name} {where[name]}" for name in ("spamfilter", "model", *_PACKAGES, "postfix")))
+    out.print(", ".join(f"{name} {value}" for name, value in where.items() if name not in _FIRST_LINE))
     if where["load_at_start"] > 0.5 * where["cores"]:
         out.print("[yellow]others were at work on this machine: figures of speed are too low[/yellow]")
-    out.print(table)
+    for each in [tables] if isinstance(tables, Table) else tables:
+        out.print(each)
     text = json.dumps({"benchmark": title, "setting": where, **figures}, indent=1, ensure_ascii=False) + "\n"
     if to is None:
         sys.stdout.write(text)
@@ -86,6 +90,13 @@ def program(name: str, package: str) -> str:
     if path is None:
         sys.exit(f"no {name}: apt-get install {package}")
     return path
+
+
+def _version(package: str) -> str:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return "none"
 
 
 def _cpu() -> str:
