@@ -115,6 +115,9 @@ class SmtpSettings(Section):
     connect_timeout_s: float = Field(gt=0)
     reply_timeout_s: float = Field(gt=0)
     final_timeout_s: float = Field(gt=0)
+    keep_connections: int = Field(ge=0)
+    keep_idle_s: float = Field(ge=0)
+    keep_messages: int = Field(ge=1)
     trusted_peers: tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]
     max_received: int = Field(ge=1)
     max_recipients: int = Field(ge=1)

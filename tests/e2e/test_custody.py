@@ -158,7 +158,7 @@ class Dropper(threading.Thread):
         self.dropped: list[str] = []
 
     def run(self) -> None:
-        while not self._ended.wait(0.005) and len(self.dropped) < self._most:
+        while not self._ended.wait(0.002) and len(self.dropped) < self._most:
             token = f"f{len(self.dropped)}"
             raw = mail(token, b"\n")
             if len(self.dropped) % 3 == 0:
@@ -186,7 +186,7 @@ def test_files_dropped_are_there_in_the_end(tmp_path: Path) -> None:
     for name in ("in", "new", "tmp"):
         (folder / name).mkdir(parents=True)
     ended = threading.Event()
-    dropper = Dropper(folder, ended, most=600)
+    dropper = Dropper(folder, ended, most=2400)
     dropper.start()
     try:
         with ServedDaemon(tmp_path, settings) as daemon:

@@ -13,7 +13,11 @@ from spamfilter.frontends.folder.names import Source
 from spamfilter.message import new_message_id
 
 ID = "0123456789abcdef"
-FILENAMES = st.binary(min_size=1, max_size=255).filter(lambda b: not set(b"/\0") & set(b)).map(os.fsdecode)
+FILENAMES = (
+    st.binary(min_size=1, max_size=255)
+    .filter(lambda b: not set(b"/\0") & set(b) and b not in (b".", b".."))  # no file can have these
+    .map(os.fsdecode)
+)
 
 
 @given(FILENAMES, st.sampled_from(Source))

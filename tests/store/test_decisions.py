@@ -9,6 +9,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
+import time
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -77,6 +78,37 @@ def test_a_settlement_may_come_in_a_later_transaction(store: DecisionStore, url:
     assert store.flush()
     with History(url) as history:
         assert history.get(message.id).disposition == "refused by next hop"
+
+
+def test_rows_gather_for_a_moment_and_go_in_together(
+    store: DecisionStore, url: URL, make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commits: list[int] = []
+    apply = store._apply
+
+    def counted(rows: list[dict[str, object]], settlements: dict[str, dict[str, object]]) -> None:
+        commits.append(len(rows) + len(settlements))
+        apply(rows, settlements)
+
+    monkeypatch.setattr(store, "_apply", counted)
+    monkeypatch.setattr(writer, "GATHER_S", 0.5)
+    for _ in range(20):
+        message, decision = make()
+        store.record(message, decision)
+        store.settle(decision, Disposition.DELIVERED, "250 Ok")
+    deadline = time.monotonic() + 10
+    while not commits and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert commits == [20]  # nobody flushed, and a settlement is no write of its own
+    with History(url) as history:
+        assert history.count(Filter(disposition=Disposition.DELIVERED)) == 20
+
+
+def test_a_flush_does_not_wait_for_others(store: DecisionStore, make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(writer, "GATHER_S", 60.0)
+    store.record(*make())
+    assert store.flush(5.0)
+    store.record(*make())  # and close, in the fixture, does not either
 
 
 def test_neither_subject_nor_body_reach_the_disk(store: DecisionStore, tmp_path: Path, make: Make) -> None:

@@ -44,7 +44,7 @@ class Custody:
 
         Settles the decision exactly once, also when cancelled. The conversation may be left in its transaction.
         """
-        if received.count(content) > self._max_received:
+        if received.circles(content, self._max_received):
             _log.warning("mail_loop", sender=transaction.sender.address, limit=self._max_received)
             return Reply.of(554, f"5.4.6 Mail loop: more than {self._max_received} Received fields")
         message = Message(content, "smtp", transaction.envelope)

@@ -7,8 +7,9 @@ Source: RFC 5321 2.3.8, 4.1.1.4, 4.5.2; SEC Consult, "SMTP Smuggling" (2023).
 
 from __future__ import annotations
 
-from asyncio import StreamReader
 from enum import Enum, auto
+
+from spamfilter.frontends.smtp.wire import Wire
 
 _END = b"\r\n.\r\n"
 _CHUNK = 256 * 1024
@@ -122,45 +123,45 @@ class DataParser:
 
 
 class Inbox:
-    """The bytes that came from the client and were not yet understood, over a StreamReader."""
+    """The bytes that came from the client and were not yet understood. `silence_s`: how long it may send none."""
 
-    def __init__(self, reader: StreamReader) -> None:
-        self._reader = reader
-        self._held = bytearray()
+    def __init__(self, wire: Wire, silence_s: float) -> None:
+        self._wire = wire
+        self._held = wire.held
+        self._silence_s = silence_s
 
     @property
     def at_end(self) -> bool:
         """True when the client has closed and nothing of it is left to be read."""
-        return not self._held and self._reader.at_eof()
+        return self._wire.at_end
 
     async def line(self, limit: int) -> bytes:
-        """The next command line without its end. Raises LineTooLongError, ClientGoneError."""
-        searched, too_long = 0, False
-        while (end := self._held.find(b"\n", searched)) < 0:
-            if len(self._held) > limit:
+        """The next command line without its end. Raises LineTooLongError, ClientGoneError, SilentError."""
+        held, searched, too_long = self._held, 0, False
+        while (end := held.find(b"\n", searched)) < 0:
+            if len(held) > limit:
                 too_long = True
-                self._held.clear()
-            searched = len(self._held)
-            self._held += await self._more()
-        line = bytes(self._held[:end])
-        del self._held[: end + 1]
+                held.clear()
+            searched = len(held)
+            await self._more()
+        line = bytes(held[:end])
+        del held[: end + 1]
         if too_long or len(line) > limit:
             raise LineTooLongError
         return line[:-1] if line.endswith(b"\r") else line
 
     async def data(self, parser: DataParser) -> None:
-        """Feed `parser` to the end of the data. Raises ClientGoneError."""
-        chunk = bytes(self._held)
-        self._held.clear()
-        while (rest := parser.feed(chunk)) is None:
-            chunk = await self._more()
-        self._held += rest
+        """Feed `parser` to the end of the data. Raises ClientGoneError, SilentError."""
+        held = self._held
+        while True:
+            chunk = bytes(held[:_CHUNK])
+            del held[:_CHUNK]
+            if (rest := parser.feed(chunk)) is not None:
+                held[:0] = rest
+                return
+            if not held:
+                await self._more()
 
-    async def _more(self) -> bytes:
-        try:
-            chunk = await self._reader.read(_CHUNK)
-        except OSError as error:
-            raise ClientGoneError from error
-        if not chunk:
+    async def _more(self) -> None:
+        if not await self._wire.more(self._wire.loop.time() + self._silence_s):
             raise ClientGoneError
-        return chunk

@@ -38,11 +38,19 @@ class LocalNextHop:
         """Never fails."""
         return LocalConversation(self._maildir)
 
+    def kept(self) -> None:
+        """Nothing costs anything to open here."""
+        return
+
+    def close(self) -> None:
+        """Nothing is open."""
+
 
 class LocalConversation:
     """One session's deliveries. See `next_hop` for the contract."""
 
     closed = False
+    unproven = False
     capabilities = _OFFERED
 
     def __init__(self, maildir: Maildir) -> None:
@@ -77,7 +85,7 @@ class LocalConversation:
         """Forget the sender."""
         self._sender = ""
 
-    def close(self) -> None:
+    def leave(self) -> None:
         """Nothing is open."""
 
 

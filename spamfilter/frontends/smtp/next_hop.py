@@ -2,12 +2,15 @@
 
 Two implementations: `upstream` speaks SMTP to a server, `local` delivers to a Maildir. The contract:
 
-- A session opens one `Conversation` at most, and uses it for all its transactions, one after the other.
+- A session has one `Conversation` at most, and uses it for all its transactions, one after the other. It opens one, or
+  takes over one that was `kept`: an earlier session had left it with nothing in it that is about that session's client.
+  That such a one is dead shows at MAIL at the latest, and then MAIL may be said again on a new one; nothing else may.
 - `mail`, `rcpt`, `xforward` and `data` return the next hop's own reply, whatever it is among 2xx, 4xx and 5xx. When
   there is none, because the next hop is absent, hangs, goes away or talks nonsense, they raise NextHopLostError; the
   conversation is then closed, and the message was not accepted as far as anybody knows.
 - A positive reply of `data` passes custody on: only then may our client be told that its message is taken.
-- `reset` and `close` never raise. `reset` gives up the transaction, if there is one.
+- `reset` and `leave` never raise. `reset` gives up the transaction, if there is one; `leave` is the session's last
+  word, in whatever state the conversation is.
 """
 
 from __future__ import annotations
@@ -46,6 +49,11 @@ class Conversation(Protocol):
         """True when nothing more can be said."""
         ...
 
+    @property
+    def unproven(self) -> bool:
+        """True when it was kept and has not answered since: the next hop may have left it without a word."""
+        ...
+
     async def xforward(self, argument: str) -> Reply:
         """XFORWARD with its attributes verbatim (Postfix's XFORWARD_README)."""
         ...
@@ -66,8 +74,8 @@ class Conversation(Protocol):
         """Give up the transaction."""
         ...
 
-    def close(self) -> None:
-        """Say goodbye, without waiting for an answer."""
+    def leave(self) -> None:
+        """The session does not need it any more: it is kept for another one when it is clean, else closed."""
         ...
 
 
@@ -86,4 +94,12 @@ class NextHop(Protocol):
 
     async def open(self) -> Conversation:
         """Connect. Raises NextHopLostError."""
+        ...
+
+    def kept(self) -> Conversation | None:
+        """A conversation that an earlier session has left clean, or None. It is the caller's now."""
+        ...
+
+    def close(self) -> None:
+        """Leave all that is kept, and keep no more."""
         ...

@@ -6,8 +6,10 @@ Source: RFC 5321 4.4 (trace information) and 6.3 (loop detection), RFC 3848 and 
 from __future__ import annotations
 
 import re
+import time
 from datetime import datetime
 from email.utils import format_datetime
+from functools import lru_cache
 
 from spamfilter import __version__
 from spamfilter.headers import fold
@@ -22,14 +24,26 @@ def count(raw: bytes) -> int:
     return sum(1 for _ in _RECEIVED.finditer(raw, 0, body_offset(raw)))
 
 
+def circles(raw: bytes, limit: int) -> bool:
+    """True when the header block has more than `limit` Received fields."""
+    # counting a word is cheaper than finding fields, and mostly says enough
+    return raw[: body_offset(raw)].lower().count(b"received") > limit and count(raw) > limit
+
+
 def field(message: Message, peer: Peer, protocol: str, hostname: str, *, now: datetime | None = None) -> bytes:
     """Our Received field with CRLF. `peer` is who really is at the other end, `protocol` SMTP, ESMTP or UTF8SMTP."""
-    stamp = format_datetime(now or datetime.now().astimezone())
+    stamp = format_datetime(now) if now else _stamp(int(time.time()))
     return fold(
         "Received",
         f"from {_UNSAFE.sub('?', peer.name)[:255] or 'unknown'} ({_literal(peer)}) "
         f"by {hostname} (spamfilter {__version__}) with {protocol} id {message.id}{_for(message.envelope)}; {stamp}",
     )
+
+
+@lru_cache(maxsize=4)
+def _stamp(second: int) -> str:
+    """A second since the epoch in local time, as RFC 5322 3.3 writes it; many messages share one."""
+    return format_datetime(datetime.fromtimestamp(second).astimezone())
 
 
 def _literal(peer: Peer) -> str:

@@ -9,7 +9,9 @@ import re
 from dataclasses import dataclass
 from typing import Self
 
-_LINE = re.compile(rb"([2-5][0-9]{2})([ -]|$)(.*)", re.S)
+_LINE = re.compile(rb"[2-5][0-9]{2}(?:[ -]|\Z)")
+_MAX_LINES = 200
+_MAX_LINE = 64 * 1024
 
 
 class BadReplyError(ValueError):
@@ -35,13 +37,12 @@ class Reply:
         """From the lines of one reply, without CRLF. Raises BadReplyError."""
         codes = set()
         for line in lines:
-            match = _LINE.fullmatch(line)
-            if not match:
+            if not _LINE.match(line):
                 raise BadReplyError(f"not a reply: {line[:80]!r}")
-            codes.add(int(match[1]))
+            codes.add(line[:3])
         if len(codes) != 1:
-            raise BadReplyError(f"a reply with the codes {sorted(codes)}")
-        return cls(codes.pop(), tuple(lines))
+            raise BadReplyError(f"a reply with the codes {sorted(map(int, codes))}")
+        return cls(int(lines[0][:3]), tuple(lines))
 
     @property
     def wire(self) -> bytes:
@@ -72,6 +73,19 @@ class Reply:
         return b" / ".join(self.lines).decode("utf-8", "replace")[:300]
 
 
-def continues(line: bytes) -> bool:
-    """True when another line of the same reply follows this one."""
-    return line[3:4] == b"-"
+def cut(held: bytearray) -> Reply | None:
+    """Take the first reply out of what came, or None while it is not complete. Raises BadReplyError."""
+    lines: list[bytes] = []
+    start = 0
+    while (end := held.find(b"\n", start)) >= 0:
+        line = bytes(held[start:end]).rstrip(b"\r\n")
+        lines.append(line)
+        start = end + 1
+        if line[3:4] != b"-":
+            del held[:start]
+            return Reply.parse(lines)
+        if len(lines) >= _MAX_LINES:
+            raise BadReplyError(f"more than {_MAX_LINES} lines")
+    if len(held) - start > _MAX_LINE:
+        raise BadReplyError(f"a line of more than {_MAX_LINE} bytes")
+    return None

@@ -11,6 +11,7 @@ from spamfilter.config import MIB, Address, SmtpSettings
 from spamfilter.frontends.smtp.connection import Connection
 from spamfilter.frontends.smtp.custody import Custody
 from spamfilter.frontends.smtp.data import Budget
+from spamfilter.frontends.smtp.keep import Keep
 from spamfilter.frontends.smtp.local import LocalNextHop
 from spamfilter.frontends.smtp.next_hop import NextHop
 from spamfilter.frontends.smtp.reply import Reply
@@ -44,6 +45,7 @@ class SmtpFrontend:
                 connect_timeout_s=settings.connect_timeout_s,
                 reply_timeout_s=settings.reply_timeout_s,
                 final_timeout_s=settings.final_timeout_s,
+                keep=Keep(settings.keep_connections, settings.keep_idle_s, settings.keep_messages),
             )
         self._house = House(
             settings=settings,
@@ -105,6 +107,7 @@ class SmtpFrontend:
             for task in self._sessions:
                 task.cancel()
             await asyncio.wait(list(self._sessions))
+        self._house.next_hop.close()
         if self._server is not None:
             await self._server.wait_closed()
             self._server = None

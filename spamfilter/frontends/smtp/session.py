@@ -27,6 +27,9 @@ from spamfilter.message import Peer
 _NAME = re.compile(r"[\x21-\x7e]{1,255}")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
+_OK = Reply.of(250, "2.0.0 Ok")
+_GO_ON = Reply.of(354, "End data with <CR><LF>.<CR><LF>")
+_BYE = Reply.of(221, "2.0.0 Bye")
 _NO_ROOM = Reply.of(451, "4.3.1 Too much mail in work, try again later")
 _FAULTS = {
     Fault.OVERLOAD: _NO_ROOM,
@@ -57,7 +60,6 @@ class Session(Connection):
         self._transaction: Transaction | None = None
         self._forwarded: dict[str, str] = {}
         self._offered = Capabilities()
-        self._extended = False
         super().__init__(house.hostname, client_timeout_s=house.settings.client_timeout_s, admit=house.admit, loop=loop)
 
     @property
@@ -68,7 +70,7 @@ class Session(Connection):
         self._transaction = None
         self._forwarded = {}
         if self._conversation is not None:
-            self._conversation.close()
+            self._conversation.leave()
             self._conversation = None
 
     # --- greetings ------------------------------------------------------------------------------------------------
@@ -76,14 +78,14 @@ class Session(Connection):
     async def smtp_HELO(self, hostname: str) -> None:  # noqa: N802
         """HELO: no extensions."""
         if await self._greeted(hostname):
-            self._extended = False
+            self.session.extended_smtp = False
             self._offered = Capabilities()
             await self._answer(Reply.of(250, self.hostname))
 
     async def smtp_EHLO(self, hostname: str) -> None:  # noqa: N802
         """EHLO: what the next hop offers, as far as we can carry it."""
         if await self._greeted(hostname):
-            self._extended = True
+            self.session.extended_smtp = True
             self._offered = await self._capabilities()
             lines = offer(self._offered, max_size=self._house.max_size, trusted=self._trusted)
             await self._answer(Reply.of(250, self.hostname, *lines))
@@ -101,6 +103,8 @@ class Session(Connection):
             return self._conversation.capabilities
         if (known := self._house.next_hop.known) is not None:
             return known
+        if (kept := self._idle_conversation()) is not None:
+            return kept.capabilities
         try:
             return (await self._connected()).capabilities
         except NextHopLostError:
@@ -128,6 +132,9 @@ class Session(Connection):
         conversation = self._conversation
         if self._forwarded and conversation is not None and conversation.closed:
             raise NextHopLostError("4.4.2", "connection lost after XFORWARD")
+        if conversation is not None and conversation.unproven:  # here it would be too late to find it dead
+            conversation.leave()
+            self._conversation = None
         conversation = await self._connected()
         if "XFORWARD" not in conversation.capabilities:
             return Reply.of(502, "5.5.1 XFORWARD is not known to the next hop")
@@ -148,7 +155,8 @@ class Session(Connection):
         if refused := self._refuse_parameters(sender):
             await self._answer(refused)
             return
-        protocol = "SMTP" if not self._extended else "ESMTP" if sender.value("SMTPUTF8") is None else "UTF8SMTP"
+        extended = "ESMTP" if sender.value("SMTPUTF8") is None else "UTF8SMTP"
+        protocol = extended if self.session.extended_smtp else "SMTP"
         transaction = Transaction(sender, None, protocol, self._origin())
         try:
             reply = await self._open(transaction)
@@ -160,7 +168,7 @@ class Session(Connection):
         await self._answer(reply)
 
     def _refuse_parameters(self, argument: PathArgument) -> Reply | None:
-        if argument.parameters and not self._extended:
+        if argument.parameters and not self.session.extended_smtp:
             return Reply.of(555, "5.5.4 Parameters need EHLO")
         if (keyword := unsupported(argument, self._offered)) is not None:
             return Reply.of(555, f"5.5.4 Unsupported parameter: {keyword}")
@@ -173,12 +181,11 @@ class Session(Connection):
 
     async def _open(self, transaction: Transaction) -> Reply:
         """Say MAIL to the next hop, on a fresh connection when an idle one turns out to have been closed."""
-        idle = self._conversation
         if self._forwarded:
-            if idle is None or idle.closed:
+            if self._conversation is None or self._conversation.closed:
                 raise NextHopLostError("4.4.2", "connection lost after XFORWARD")
-            return await self._mail(idle, transaction)
-        if idle is not None and not idle.closed:
+            return await self._mail(self._conversation, transaction)
+        if (idle := self._idle_conversation()) is not None:
             try:
                 reply = await self._mail(idle, transaction)
             except NextHopLostError as lost:
@@ -199,11 +206,22 @@ class Session(Connection):
         return await conversation.mail(sender)
 
     async def _connected(self) -> Conversation:
-        if self._conversation is None or self._conversation.closed:
-            if self._conversation is not None:
-                self._conversation.close()
+        self._leave_if_closed()
+        if self._conversation is None:
             self._conversation = await self._house.next_hop.open()
         return self._conversation
+
+    def _idle_conversation(self) -> Conversation | None:
+        """This session's conversation, or one that an earlier session has left clean; None when one must be opened."""
+        self._leave_if_closed()
+        if self._conversation is None:
+            self._conversation = self._house.next_hop.kept()
+        return self._conversation
+
+    def _leave_if_closed(self) -> None:
+        if self._conversation is not None and self._conversation.closed:
+            self._conversation.leave()
+            self._conversation = None
 
     async def smtp_RCPT(self, arg: str | None) -> None:  # noqa: N802
         """RCPT TO: the next hop answers."""
@@ -247,7 +265,7 @@ class Session(Connection):
     async def _message(self, transaction: Transaction) -> Reply:
         parser = DataParser(self._house.max_size, self._house.budget)
         try:
-            await self._answer(Reply.of(354, "End data with <CR><LF>.<CR><LF>"))
+            await self._answer(_GO_ON)
             await self._read_data(parser)
             content = parser.content()
             if parser.fault is not None:
@@ -268,11 +286,11 @@ class Session(Connection):
     async def smtp_RSET(self, arg: str) -> None:  # noqa: N802
         """RSET."""
         await self._end_transaction()
-        await self._answer(Reply.of(250, "2.0.0 Ok"))
+        await self._answer(_OK)
 
     async def smtp_NOOP(self, arg: str) -> None:  # noqa: N802
         """NOOP."""
-        await self._answer(Reply.of(250, "2.0.0 Ok"))
+        await self._answer(_OK)
 
     async def smtp_VRFY(self, arg: str) -> None:  # noqa: N802
         """VRFY: RFC 5321 3.5.3 allows not to know."""
@@ -284,8 +302,8 @@ class Session(Connection):
 
     async def smtp_QUIT(self, arg: str) -> None:  # noqa: N802
         """QUIT."""
-        self._closing = True
-        await self._answer(Reply.of(221, "2.0.0 Bye"))
+        self._ending = True
+        await self._answer(_BYE)
 
     def _origin(self) -> Peer:
         """The client that XFORWARD named, as far as it did; else our peer."""

@@ -121,8 +121,11 @@ async def relay(
     spam: Action = Action.TAG,
     **settings: Any,
 ) -> AsyncIterator[Relay]:
-    """A relay in front of `hop`, or with local delivery. `spam` is the action for messages with VIAGRA."""
-    overrides = {f"smtp__{key}": value for key, value in settings.items()}
+    """A relay in front of `hop`, or with local delivery. `spam` is the action for messages with VIAGRA.
+
+    It keeps no connection to `hop` between sessions unless `settings` say so.
+    """
+    overrides = {f"smtp__{key}": value for key, value in {"keep_connections": 0, **settings}.items()}
     loaded = config.load(None, environ={}, smtp__listen="127.0.0.1:0", **overrides).smtp
     if hop is not None:
         loaded = loaded.model_copy(update={"next_hop": Address(host="127.0.0.1", port=hop.port)})

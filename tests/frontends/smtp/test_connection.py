@@ -6,7 +6,9 @@ import asyncio
 from pathlib import Path
 
 import pytest
+from aiosmtpd.smtp import SMTP
 
+from spamfilter.frontends.smtp.session import Session
 from tests.fakes import FakeEngine
 from tests.frontends.smtp.dialogue import HAM, WAIT_S, relay
 from tests.frontends.smtp.scripted_hop import ScriptedHop
@@ -101,3 +103,26 @@ async def test_a_mistake_of_ours_within_data_ends_the_session(
         assert (await client.ask(b"MAIL FROM:<evil@example.org>")).startswith(b"421 4.3.0 ")
         assert await client.at_end()
         assert hop.verbs.count("MAIL") == 1
+
+
+def test_no_command_of_the_library_is_answered_by_the_library() -> None:
+    assert issubclass(Session, SMTP)
+    verbs = [name for name in dir(SMTP) if name.startswith("smtp_")]
+    assert "smtp_DATA" in verbs
+    assert [verb for verb in verbs if getattr(Session, verb) is getattr(SMTP, verb)] == []
+
+
+async def test_two_clients_share_nothing_of_what_the_library_set_up(tmp_path: Path, hop: ScriptedHop) -> None:
+    async with relay(tmp_path, hop) as running:
+        clients = [await running.client(), await running.client()]
+        one, two = running.frontend._sessions.values()
+        assert one.hostname == two.hostname == "mx.test"
+        assert one.session is not two.session
+        assert one.envelope is not two.envelope
+        ports = {client.writer.get_extra_info("sockname")[1] for client in clients}
+        assert {one.session.peer[1], two.session.peer[1]} == ports
+        assert one.session.extended_smtp
+        assert (await clients[0].ask(b"HELO client.test")).startswith(b"250 ")
+        assert [one.session.extended_smtp, two.session.extended_smtp].count(True) == 1
+        await clients[0].begin()
+        assert (await clients[1].ask(b"RCPT TO:<b@example.net>")).startswith(b"503 ")

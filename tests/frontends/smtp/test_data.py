@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spamfilter.frontends.smtp.data import Budget, ClientGoneError, DataParser, Fault, Inbox, LineTooLongError
+from spamfilter.frontends.smtp.wire import Wire
 
 MIB = 2**20
 
@@ -146,10 +147,10 @@ def test_the_budget_is_shared() -> None:
 
 
 async def test_the_inbox_reads_lines_then_data_then_lines() -> None:
-    reader = asyncio.StreamReader()
-    inbox = Inbox(reader)
-    reader.feed_data(b"DATA\r\nhello\r\n.\r\nNOOP\nQUIT\r\n")
-    reader.feed_eof()
+    wire = Wire(asyncio.get_running_loop())
+    inbox = Inbox(wire, 10.0)
+    wire.data_received(b"DATA\r\nhello\r\n.\r\nNOOP\nQUIT\r\n")
+    wire.eof_received()
     assert await inbox.line(100) == b"DATA"
     parser = DataParser(1000, Budget(1000))
     await inbox.data(parser)
@@ -164,24 +165,24 @@ async def test_the_inbox_reads_lines_then_data_then_lines() -> None:
 
 @pytest.mark.parametrize("length", [101, 100_000])
 async def test_a_line_too_long_is_thrown_away_whole(length: int) -> None:
-    reader = asyncio.StreamReader()
-    inbox = Inbox(reader)
-    feeding = asyncio.create_task(_feed(reader, b"x" * length + b"\r\nNOOP\r\n"))
+    wire = Wire(asyncio.get_running_loop())
+    inbox = Inbox(wire, 10.0)
+    feeding = asyncio.create_task(_feed(wire, b"x" * length + b"\r\nNOOP\r\n"))
     with pytest.raises(LineTooLongError):
         await inbox.line(100)
     assert await inbox.line(100) == b"NOOP"
     await feeding
 
 
-async def _feed(reader: asyncio.StreamReader, data: bytes) -> None:
+async def _feed(wire: Wire, data: bytes) -> None:
     for start in range(0, len(data), 1000):
-        reader.feed_data(data[start : start + 1000])
+        wire.data_received(data[start : start + 1000])
         await asyncio.sleep(0)
 
 
 async def test_an_unfinished_line_is_not_a_command() -> None:
-    reader = asyncio.StreamReader()
-    reader.feed_data(b"QUIT")
-    reader.feed_eof()
+    wire = Wire(asyncio.get_running_loop())
+    wire.data_received(b"QUIT")
+    wire.eof_received()
     with pytest.raises(ClientGoneError):
-        await Inbox(reader).line(100)
+        await Inbox(wire, 10.0).line(100)

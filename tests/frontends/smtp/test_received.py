@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 
 import pytest
 
@@ -56,3 +57,14 @@ def test_several_recipients_are_not_told_of_each_other() -> None:
 )
 def test_count(raw: bytes, number: int) -> None:
     assert received.count(raw) == number
+    assert not received.circles(raw, number)
+    assert number == 0 or received.circles(raw, number - 1)
+
+
+def test_the_date_is_now_in_local_time() -> None:
+    message = Message(b"", "smtp", Envelope("a@b.c", ("b@c.d",)))
+    before = datetime.now(UTC).replace(microsecond=0)
+    raw = received.field(message, Peer("192.0.2.1"), "ESMTP", "mx.test").decode("ascii")
+    stamp = parsedate_to_datetime(raw.replace("\r\n\t", " ").rpartition("; ")[2].strip())
+    assert before <= stamp <= datetime.now(UTC)
+    assert stamp.utcoffset() == datetime.now().astimezone().utcoffset()

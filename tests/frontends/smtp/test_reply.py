@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from spamfilter.frontends.smtp.reply import BadReplyError, Reply, continues
+from spamfilter.frontends.smtp.reply import BadReplyError, Reply, cut
 
 
 @pytest.mark.parametrize(
@@ -41,6 +41,21 @@ def test_kinds() -> None:
     assert Reply.of(451, "x").negative
     assert Reply.of(550, "x").negative
     assert Reply.of(421, "x").closing
-    assert continues(b"250-x")
-    assert not continues(b"250 x-y")
-    assert not continues(b"250")
+
+
+def test_replies_are_cut_out_one_by_one_when_they_are_whole() -> None:
+    held = bytearray()
+    for piece in (b"250-a\r", b"\n250 ", b"b-c\r"):
+        held += piece
+        assert cut(held) is None
+    held += b"\n354 go\n550"
+    assert cut(held) == Reply(250, (b"250-a", b"250 b-c"))
+    assert cut(held) == Reply(354, (b"354 go",))
+    assert cut(held) is None
+    assert held == b"550"
+
+
+@pytest.mark.parametrize("held", [b"hello\r\n", b"250-a\r\n" * 200, b"250 " + b"x" * 65536])
+def test_what_never_becomes_a_reply_is_given_up(held: bytes) -> None:
+    with pytest.raises(BadReplyError):
+        cut(bytearray(held))
