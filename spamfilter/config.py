@@ -66,8 +66,18 @@ class LogSettings(Section):
     format: Literal["text", "json"]
 
 
+class RollbackSettings(Section):
+    enabled: bool
+    corrections: int = Field(ge=1)
+    margin: float = Field(ge=0, le=1)
+    sigmas: float = Field(gt=0)
+    days: int = Field(ge=1)
+    every_s: float = Field(gt=0)
+
+
 class ModelSettings(Section):
     bundle: str
+    rollback: RollbackSettings
 
 
 class PolicySettings(Section):
@@ -139,6 +149,39 @@ class FolderSettings(Section):
     concurrency: int = Field(ge=1)
 
 
+class LearnFolderSettings(Section):
+    enabled: bool
+    path: str
+    rescan_s: float = Field(gt=0)
+    settle_s: float = Field(ge=0)
+    min_free_mib: int = Field(ge=0)
+    keep_done: bool
+
+
+class LearnMaildirSettings(Section):
+    maildirs: tuple[str, ...]
+    junk: tuple[str, ...]
+    ignored: tuple[str, ...]
+    move_window_s: float = Field(gt=0)
+    rescan_s: float = Field(gt=0)
+
+
+class LearnSettings(Section):
+    key: str
+    keep_raw: bool
+    retention_days: int = Field(ge=0)
+    remember: int = Field(ge=0)
+    folders: LearnFolderSettings
+    maildir: LearnMaildirSettings
+
+
+class RetrainSettings(Section):
+    least_new: int = Field(ge=1)
+    every_days: float = Field(gt=0)
+    memory_mib: int = Field(ge=512)
+    activate: Literal["auto", "ask"]
+
+
 class StoreSettings(Section):
     url: str
     retention_days: int = Field(ge=0)
@@ -156,6 +199,8 @@ class Config(Section):
     engine: EngineSettings
     smtp: SmtpSettings
     folder: FolderSettings
+    learn: LearnSettings
+    retrain: RetrainSettings
     store: StoreSettings
 
     def path(self, name: str) -> Path:

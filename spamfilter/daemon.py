@@ -1,7 +1,7 @@
 """The composition root: builds everything once, starts it, serves, and stops it, in an order that is written here.
 
-    start:  state directory (lock) -> decision log -> engine -> frontends
-    stop:   frontends (no new mail, finish what is in work) -> engine -> decision log (flush) -> lock
+    start:  state directory (lock) -> decision log -> labels -> engine with its model -> frontends
+    stop:   frontends (no new mail, finish what is in work) -> labels -> engine -> decision log (flush) -> lock
 
 Mail is taken only when all behind it stands, and the log outlives everything that writes to it. SIGTERM, SIGINT and
 SIGHUP begin the stop, with `GRACE_S` for what is in work; a second one cuts that short, and a third one kills.
@@ -18,19 +18,23 @@ import socket
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import structlog
 
-from spamfilter.classifier.bundle import open_bundle
 from spamfilter.config import MIB, Config
 from spamfilter.engine.pool import EngineError, EnginePool
-from spamfilter.operating_point import bundle_path, resolve_policy, serving_options
+from spamfilter.model_watch import ModelWatch, Served, first_choice
 from spamfilter.policy import Policy
 from spamfilter.scanner import Engine, Scanner
 from spamfilter.state_dir import StateDir
 from spamfilter.store.database import store_url
 from spamfilter.store.decisions import DecisionStore
+from spamfilter.store.feedback import StoredFeedback
+from spamfilter.teacher import Teacher
+
+if TYPE_CHECKING:
+    from spamfilter.frontends.learn import Learn
 
 GRACE_S = 20.0
 _LOG_FLUSH_S = 5.0
@@ -72,6 +76,8 @@ class Daemon:
         self.policy = policy
         self.log = DecisionStore(store_url(config.store.url, state_dir), retention_days=config.store.retention_days)
         self.engine = engine
+        self.models: Part = engine
+        self.teacher: Teacher | None = None
         self.scanner = Scanner(engine, policy, self.log, max_message_bytes=config.engine.max_message_mib * MIB)
         self.frontends: dict[str, Part] = dict(_frontends(config, self.scanner))
         if not self.frontends:
@@ -86,9 +92,18 @@ class Daemon:
     @classmethod
     def from_config(cls, config: Config) -> Daemon:
         """With the configured bundle in an engine of worker processes. Raises ConfigError, BundleError, StoreError."""
-        path = bundle_path(config)
-        policy = resolve_policy(config.policy, open_bundle(path))
-        return cls(config, policy, EnginePool(config.engine, path, options=serving_options(config, policy)))
+        chosen = first_choice(config)
+        pool = EnginePool(config.engine, chosen.path, options=chosen.options)
+        daemon = cls(config, chosen.policy, pool)
+        daemon.teacher = teacher = Teacher(config, pool)
+        daemon.frontends |= dict(_ways_to_learn(config, teacher.learn))
+
+        async def activated(served: Served) -> None:
+            await teacher.switch(served.model_id)
+
+        feedback = StoredFeedback(store_url(config.store.url, config.state_dir.absolute()))
+        daemon.models = ModelWatch(config, pool, daemon.scanner, feedback=feedback, activated=activated)
+        return daemon
 
     async def run(self, on_ready: Callable[[Daemon], None] | None = None) -> None:
         """Start, call `on_ready`, serve until told to stop, and stop. Raises StartError, StoreError, StateDirError."""
@@ -108,7 +123,11 @@ class Daemon:
 
     async def _startup(self) -> None:
         await asyncio.to_thread(self.log.open)
-        await self._start("engine", self.engine)
+        if self.teacher is not None:
+            await self._start("labels", self.teacher)
+        await self._start("engine", self.models)
+        if self.teacher is not None and isinstance(self.models, ModelWatch) and self.models.served is not None:
+            await self.teacher.switch(self.models.served.model_id)
         for name, frontend in self.frontends.items():
             await self._start(name, frontend)
 
@@ -116,8 +135,10 @@ class Daemon:
         self._stop_by = time.monotonic() + GRACE_S
         running = [(name, part) for name, part in self.frontends.items() if name in self._started]
         await asyncio.gather(*(self._end(name, frontend) for name, frontend in running))
+        if self.teacher is not None and "labels" in self._started:
+            await self._end("labels", self.teacher)
         if "engine" in self._started:
-            await self._end("engine", self.engine)
+            await self._end("engine", self.models)
         await asyncio.to_thread(self.log.close, _LOG_FLUSH_S)
 
     def request_stop(self) -> None:
@@ -207,6 +228,20 @@ def _frontends(config: Config, scanner: Scanner) -> Iterator[tuple[str, Part]]:
 
         limit = config.engine.max_message_mib * MIB
         yield "folder", FolderFrontend(config.folder, config.path(config.folder.path), scanner, config.markup, limit)
+
+
+def _ways_to_learn(config: Config, learn: Learn) -> Iterator[tuple[str, Part]]:
+    """Folders in which people teach, by name. They take no mail: alone they are nothing to serve."""
+    limit = config.engine.max_message_mib * MIB
+    if config.learn.folders.enabled:
+        from spamfilter.frontends.learn import LearnFolders
+
+        folders = config.learn.folders
+        yield "learn.folders", LearnFolders(folders, config.path(folders.path), learn, limit)
+    if config.learn.maildir.maildirs:
+        from spamfilter.frontends.learn import MaildirWatch
+
+        yield "learn.maildir", MaildirWatch(config.learn.maildir, config.path("learn-index"), learn, limit)
 
 
 def notify(state: str) -> None:

@@ -149,20 +149,25 @@ def _lines(head: bytes) -> list[bytes]:
     return [line for line in re.split(rb"(?<=\n)", head) if line]
 
 
-def _tests(verdict: Verdict) -> str:
-    return ",".join(f"{name.upper()}={p:.3f}" for name, p in verdict.score.stages.items()) or "none"
+def _symbols(verdict: Verdict) -> dict[str, float]:
+    """What spoke, under the name that stands in headers: each stage, and RECALLED_SPAM or RECALLED_HAM."""
+    symbols = {name.upper(): p for name, p in verdict.score.stages.items() if name != "memory"}
+    if (recalled := verdict.score.recalled) is not None:
+        symbols[f"RECALLED_{recalled.label.upper()}"] = recalled.similarity
+    return symbols
 
 
 def _spamassassin(verdict: Verdict, markup: Markup) -> list[tuple[str, str]]:
     points = display_score(verdict.score.probability, verdict.thresholds)
     spam = verdict.label is Label.SPAM
+    tests = ",".join(f"{name}={value:.3f}" for name, value in _symbols(verdict).items()) or "none"
     written = [
         ("X-Spam-Checker-Version", f"spamfilter {__version__} (model {verdict.score.model_id}) on {markup.hostname}"),
         ("X-Spam-Level", "*" * min(max(int(points), 0), 40)),
         (
             "X-Spam-Status",
             f"{'Yes' if spam else 'No'}, score={points:.1f} required={REQUIRED_SCORE:.1f} "
-            f"tests={_tests(verdict)} probability={verdict.score.probability:.4f} label={verdict.label} "
+            f"tests={tests} probability={verdict.score.probability:.4f} label={verdict.label} "
             f"autolearn=no version=spamfilter-{__version__}",
         ),
         ("X-Spam-Score", f"{points:.1f}"),
@@ -173,7 +178,7 @@ def _spamassassin(verdict: Verdict, markup: Markup) -> list[tuple[str, str]]:
 def _rspamd(verdict: Verdict, markup: Markup) -> list[tuple[str, str]]:
     points = display_score(verdict.score.probability, verdict.thresholds)
     spam = verdict.label is Label.SPAM
-    symbols = " ".join(f"{name.upper()}({p:.3f})[];" for name, p in verdict.score.stages.items())
+    symbols = " ".join(f"{name}({value:.3f})[];" for name, value in _symbols(verdict).items())
     rspamd_action = {Label.SPAM: "add header", Label.UNSURE: "greylist", Label.HAM: "no action"}[verdict.label]
     written = [
         ("X-Spamd-Bar", ("+" if points >= 0 else "-") * min(abs(int(points)), 40) or "/"),

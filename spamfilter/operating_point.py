@@ -13,13 +13,23 @@ from spamfilter.verdict import Thresholds
 DEFAULT_BUNDLE = "default"
 MODELS = "models"
 """The folder below `state_dir` that holds further bundles."""
+MEMORY = "memory.npz"
+"""The file below `state_dir` by which workers know again what people have marked."""
+CURRENT = "current"
+"""The link in it whose text is the name of the activated one."""
 
 
 def bundle_path(config: Config) -> Path:
-    """The folder of the configured bundle: the shipped one, a path, or a name below `state_dir/models`."""
+    """The folder of the configured bundle: a path, a name below `state_dir/models`, or, for `default`, the one that was
+    activated there, and the shipped one where none was (`bundles` writes that link).
+    """
     name = config.model.bundle
     if name == DEFAULT_BUNDLE:
-        return default_bundle()
+        try:
+            name = str((config.path(MODELS) / CURRENT).readlink())
+        except OSError:
+            return default_bundle()
+        return default_bundle() if name == DEFAULT_BUNDLE else config.path(MODELS) / name
     named = config.path(MODELS) / name
     return named if "/" not in name and named.is_dir() else config.path(name)
 
@@ -43,6 +53,11 @@ def resolve_policy(settings: PolicySettings, bundle: Bundle) -> Policy:
     return Policy(Thresholds(unsure_at=unsure_at, spam_at=spam_at), settings.actions, settings.failures)
 
 
+def memory_path(config: Config) -> Path:
+    """Where the memory of corrections lies (`classifier.memory`); the file need not be there."""
+    return config.path(MEMORY)
+
+
 def serving_options(config: Config, policy: Policy) -> dict[str, Any]:
     """How the configured bundle is to be loaded: the options of `classifier.load`, as JSON values.
 
@@ -50,7 +65,9 @@ def serving_options(config: Config, policy: Policy) -> dict[str, Any]:
     """
     thresholds = policy.thresholds
     return {
-        "turns_at": [thresholds.unsure_at, thresholds.spam_at] if config.engine.cascade else [],
+        "turns_at": [thresholds.unsure_at, thresholds.spam_at],
+        "cascade": config.engine.cascade,
         "campaigns": config.engine.campaigns,
         "campaign_s": config.engine.campaign_s,
+        "memory": str(memory_path(config)),
     }

@@ -6,6 +6,9 @@ Frontends know this class and nothing behind it. The contract for those who call
 - After acting on the decision the frontend calls `settle` once with what became of the message. A decision whose
   frontend died in between stays `pending` in the log, which is what an admin should see.
 - Neither takes custody: until the frontend has handed the bytes on, they are the sender's.
+
+A score is read by the policy of the model that gave it: thresholds are a model's own, and while one model takes over
+from another, scores of both arrive.
 """
 
 from __future__ import annotations
@@ -15,6 +18,9 @@ from typing import Protocol
 from spamfilter.message import Message
 from spamfilter.policy import Policy, decide
 from spamfilter.verdict import Decision, Disposition, Failure, FailureKind, Score
+
+_POLICIES_KEPT = 8
+"""More than there are models at work at a time: two, and three when one is called off."""
 
 
 class Engine(Protocol):
@@ -43,6 +49,7 @@ class Scanner:
     def __init__(self, engine: Engine, policy: Policy, log: DecisionLog, *, max_message_bytes: int) -> None:
         self._engine = engine
         self._policy = policy
+        self._policies: dict[str, Policy] = {}
         self._log = log
         self._max_message_bytes = max_message_bytes
 
@@ -63,9 +70,22 @@ class Scanner:
         return self._decide(message, failure)
 
     def _decide(self, message: Message, outcome: Score | Failure) -> Decision:
-        decision = decide(message.id, outcome, self._policy)
+        policy = self._policy
+        if isinstance(outcome, Score):
+            policy = self._policies.get(outcome.model_id, policy)
+        decision = decide(message.id, outcome, policy)
         self._log.record(message, decision)
         return decision
+
+    def serve(self, policy: Policy, model_id: str) -> None:
+        """Read the scores of `model_id` by `policy`, also failures, and scores of models that were never named here.
+
+        To be called before the model's first score arrives. Those of the models before it are still read by theirs.
+        """
+        self._policies.pop(model_id, None)
+        self._policies[model_id] = self._policy = policy
+        for old in [*self._policies][:-_POLICIES_KEPT]:
+            del self._policies[old]
 
     def settle(self, decision: Decision, disposition: Disposition, detail: str = "") -> None:
         """What became of the message in the end."""

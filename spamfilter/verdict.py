@@ -8,6 +8,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from spamfilter.correction import Recall
 
 
 class Label(StrEnum):
@@ -61,8 +65,10 @@ class Disposition(StrEnum):
 class Score:
     """What the classifier returns: a calibrated probability (0-1) that this is spam.
 
-    `stages` holds each stage's own probability by name (ngram, facts, gpt), without `gpt` where it was spared;
-    `timings` milliseconds by step; `known` is True where the text's scores were at hand from a message before it.
+    `stages` holds each stage's own probability by name (ngram, facts, gpt), without `gpt` where it was spared, and
+    `memory` (1 or 0) where a corrected message like this one was remembered, which `recalled` then names; `content` is
+    the message's `correction.content_hash`, by which people's labels find it, "" where it was not taken; `timings`
+    milliseconds by step; `known` is True where the text's scores were at hand from a message before it.
     """
 
     probability: float
@@ -70,6 +76,8 @@ class Score:
     model_id: str
     timings: Mapping[str, float] = field(default_factory=dict)
     known: bool = False
+    recalled: Recall | None = None
+    content: str = ""
 
 
 @dataclass(frozen=True, slots=True)

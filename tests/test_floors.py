@@ -13,18 +13,24 @@ import spamfilter
 ROOT = Path(spamfilter.__file__).parent
 _VALUES = (
     *("__init__", "message", "document", "charsets", "mime", "html_text", "normalise", "facts"),
-    *("verdict", "policy", "headers", "config", "log", "state_dir"),
+    *("verdict", "policy", "headers", "correction", "config", "log", "state_dir"),
 )
 VALUES = 0
 FLOORS: dict[str, int] = {
     **dict.fromkeys(_VALUES, VALUES),
     "classifier": 1,
+    "bundles": 2,
     "operating_point": 2,
     "engine": 2,
     "store": 2,
     "scanner": 3,
+    "learning": 3,
+    "drift": 3,
+    "shadow": 3,
     "frontends": 4,
     "console": 4,
+    "model_watch": 4,
+    "teacher": 4,
     "daemon": 5,
     "cli": 6,
     "__main__": 7,

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spamfilter import __version__
+from spamfilter.correction import Recall
 from spamfilter.headers import Dialect, Markup, display_score, fields, fold, is_forged, mark, strip
 from spamfilter.message import Kind, Message, body_offset
 from spamfilter.policy import Policy, decide
@@ -169,6 +170,15 @@ def test_spamassassin_byte_for_byte() -> None:
         b"\tprobability=0.9900 label=spam autolearn=no version=spamfilter-%(v)s\r\n"
         b"X-Spam-Score: 9.8\r\n\r\n"
     ) % {b"v": __version__.encode()}
+
+
+@pytest.mark.parametrize(("label", "memory"), [(Label.SPAM, 1.0), (Label.HAM, 0.0)])
+def test_a_recall_is_named_in_both_dialects(label: Label, memory: float) -> None:
+    score = Score(0.5, {"ngram": 0.25, "memory": memory}, "m-1", recalled=Recall("c", label, 1.0, 0.952))
+    written = dict(fields(decide("id", score, Policy(THRESHOLDS)), BOTH))
+    assert f"tests=NGRAM=0.250,RECALLED_{label.upper()}=0.952 " in written["X-Spam-Status"]
+    assert written["X-Spamd-Result"].endswith(f"; NGRAM(0.250)[]; RECALLED_{label.upper()}(0.952)[]")
+    assert "MEMORY" not in "".join(written.values())
 
 
 def test_rspamd_byte_for_byte() -> None:

@@ -76,11 +76,17 @@ def test_where_a_bundle_lies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert bundle_path(_configured(tmp_path, "/opt/b")) == Path("/opt/b")
 
 
-@pytest.mark.parametrize(("cascade", "turns_at"), [("on", [0.4, 0.8]), ("off", [])])
-def test_the_cascade_turns_at_the_policys_thresholds(
-    cascade: str, turns_at: list[float], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("cascade", "on"), [("on", True), ("off", False)])
+def test_the_verdict_turns_at_the_policys_thresholds_with_or_without_a_cascade(
+    cascade: str, on: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("SPAMFILTER__ENGINE__CASCADE", cascade)
-    config = load(engine__campaigns=5, engine__campaign_s=60)
+    config = load(engine__campaigns=5, engine__campaign_s=60, state_dir=str(tmp_path))
     options = serving_options(config, resolve_policy(config.policy, Table()))  # type: ignore[arg-type]
-    assert options == {"turns_at": turns_at, "campaigns": 5, "campaign_s": 60}
+    assert options == {
+        "turns_at": [0.4, 0.8],
+        "cascade": on,
+        "campaigns": 5,
+        "campaign_s": 60,
+        "memory": str(tmp_path / "memory.npz"),
+    }

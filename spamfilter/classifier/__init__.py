@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
+from spamfilter.classifier.examined import Examined
+from spamfilter.document import Document
 from spamfilter.message import Message
 from spamfilter.verdict import Failure, Score
 
@@ -19,14 +21,33 @@ class Classifier(Protocol):
         """One outcome a message, in order. Does not raise on any content."""
         ...
 
+    def examine(self, message: Message) -> Examined | Failure:
+        """All that learning needs of a message. Does not raise on any content."""
+        ...
 
-def load(bundle: Path, *, turns_at: Sequence[float] = (), campaigns: int = 0, campaign_s: float = 0.0) -> Classifier:
+    def examine_document(self, document: Document) -> Examined | Failure:
+        """The same of a message whose document is all that was kept."""
+        ...
+
+
+def load(
+    bundle: Path,
+    *,
+    turns_at: Sequence[float] = (),
+    cascade: bool = True,
+    campaigns: int = 0,
+    campaign_s: float = 0.0,
+    memory: str | Path | None = None,
+) -> Classifier:
     """Open, verify and warm up a bundle. Raises `bundle.BundleError`.
 
-    `turns_at` are the thresholds at which the verdict turns: where the fast stages settle on which side of them a
-    message lies, the GPT is spared (`cascade`); without any it judges every message. `campaigns` texts are remembered
-    for `campaign_s` seconds (`campaigns`).
+    `turns_at` are the thresholds at which the verdict turns. With `cascade` the GPT is spared where the fast stages
+    settle on which side of them a message lies (`cascade`); without thresholds it judges every message. `campaigns`
+    texts are remembered for `campaign_s` seconds (`campaigns`). `memory` is the file of what people have marked
+    (`memory`); it need not be there yet.
     """
     from spamfilter.classifier.ensemble import Ensemble
 
-    return Ensemble.load(bundle, turns_at=turns_at, campaigns=campaigns, campaign_s=campaign_s)
+    return Ensemble.load(
+        bundle, turns_at=turns_at, cascade=cascade, campaigns=campaigns, campaign_s=campaign_s, memory=memory
+    )

@@ -1,8 +1,8 @@
 """The campaign cache: what was found in a text is kept for a while, since the same text often comes a thousand times.
 
-Kept is what n-grams and GPT said of a rendered text; facts are looked at anew each time, so that a message gets exactly
-the score that it would have got without the cache. Texts are kept as digests only. The cache belongs to one loaded
-model and goes with it.
+Kept is what n-grams and GPT said of a rendered text; facts and the memory are looked at anew each time, so that a
+message gets exactly the score that it would have got without the cache. Texts are kept as digests only. The cache
+belongs to one loaded model and goes with it.
 """
 
 from __future__ import annotations
@@ -12,15 +12,25 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 
 @dataclass(slots=True)
 class TextScores:
-    """Linear scores of one rendered text, and its worst passage. `gpt` is None until the GPT was asked."""
+    """Linear scores of one rendered text, and its worst passage.
+
+    `gpt` and `pooled`, its state, are None until the GPT was asked; `fingerprint` until the memory was looked at.
+    """
 
     ngram: float
     worst: str
     gpt: float | None = None
+    pooled: NDArray[np.float16] | None = None
+    fingerprint: NDArray[np.uint32] | None = None
 
 
 class Campaigns:

@@ -2,7 +2,8 @@
 
 Each stage's linear score is mapped to a probability of its own (for people), and a weighted sum of the scores to the
 calibrated one that decides. Mail with headers and bare text (SMS, posts) are put together apart, since of a bare text
-only the facts about its words are known. Weights and calibration stand in the bundle's manifest.
+only the facts about its words are known. Weights and calibration stand in the bundle's manifest. Last of all the memory
+speaks: what people said of a message like this one moves the score to their side.
 """
 
 from __future__ import annotations
@@ -14,17 +15,26 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from spamfilter.classifier.bundle import Bundle, BundleError, open_bundle
 from spamfilter.classifier.campaigns import Campaigns, TextScores
 from spamfilter.classifier.cascade import Cascade
+from spamfilter.classifier.cascade import logit as log_odds
+from spamfilter.classifier.examined import Examined
 from spamfilter.classifier.facts import FactsModel
-from spamfilter.classifier.gpt_runtime import GptRuntime, Network
+from spamfilter.classifier.fingerprint import fingerprint
+from spamfilter.classifier.gpt_runtime import GptRuntime, Head, Network
+from spamfilter.classifier.memory import Memory, MemoryFile, moved
 from spamfilter.classifier.ngram import NgramModel
 from spamfilter.classifier.tokenizer import Tokenizer
-from spamfilter.document import extract, render
+from spamfilter.correction import content_hash
+from spamfilter.document import Document, extract, render
 from spamfilter.message import Kind, Message
-from spamfilter.verdict import Failure, FailureKind, Score
+from spamfilter.verdict import Failure, FailureKind, Label, Score
 
+HEAD = "head.npz"
+"""A head for the GPT's state, in bundles whose head was learnt anew without the graph."""
 SELF_TEST = "selftest.json"
 SELF_TEST_TOLERANCE = 0.05
 """How far a probability may lie from the exporting machine's: int8 kernels differ between processors."""
@@ -49,24 +59,30 @@ class Ensemble:
         bundle: Bundle,
         *,
         turns_at: Sequence[float] = (),
+        cascade: bool = True,
         campaigns: int = 0,
         campaign_s: float = 0.0,
+        memory: str | Path | None = None,
         threads: int = 1,
     ) -> None:
-        """`turns_at`: the thresholds for which the GPT may be spared; without any it judges every message.
+        """`turns_at`: the thresholds in force. With `cascade` the GPT may be spared where it could not turn them.
 
-        `campaigns` texts are remembered for `campaign_s` seconds.
+        `campaigns` texts are remembered for `campaign_s` seconds. `memory` is a file that people's corrections fill.
         """
         self.bundle = bundle
         self.model_id = bundle.model_id
         self._together: Mapping[str, Any] = bundle.manifest["ensemble"]
         self._context = int(bundle.manifest["context"])
-        self._cascade = Cascade.of(bundle.manifest, turns_at)
+        self._turns = tuple(log_odds(probability) for probability in turns_at)
+        self._cascade = Cascade.of(bundle.manifest, turns_at) if cascade else None
         self._campaigns = Campaigns(campaigns, campaign_s)
         self._tokenizer = Tokenizer.load(bundle.file("tokenizer.tiktoken"))
         self._ngram = NgramModel.load(bundle.file("ngram.npz"))
         self._facts = FactsModel.load(bundle.file("facts.npz"))
-        self._gpt: Network = GptRuntime(bundle.file("gpt.onnx"), threads=threads)
+        head = Head.load(bundle.file(HEAD)) if HEAD in bundle.manifest["files"] else None
+        self._gpt: Network = GptRuntime(bundle.file("gpt.onnx"), threads=threads, head=head)
+        self._memory = MemoryFile(Path(memory), self.model_id) if memory is not None else None
+        self._nothing = Memory(self.model_id)
 
     @classmethod
     def load(cls, path: Path, **options: Any) -> Ensemble:
@@ -85,12 +101,13 @@ class Ensemble:
     def self_test(self) -> None:
         """Score the bundle's own samples and compare. Raises BundleError."""
         for case in json.loads(self.bundle.file(SELF_TEST).read_text("utf-8")):
-            outcome = self._score(Message(case["raw"].encode(), "selftest", kind=Kind(case["kind"])), whole=True)
+            outcome = self.examine(Message(case["raw"].encode(), "selftest", kind=Kind(case["kind"])))
             if isinstance(outcome, Failure):
                 raise BundleError(f"{self.bundle.path}: self-test {case['name']!r} failed: {outcome.detail}")
-            if abs(outcome.probability - case["probability"]) > SELF_TEST_TOLERANCE:
+            probability = outcome.score.probability
+            if abs(probability - case["probability"]) > SELF_TEST_TOLERANCE:
                 raise BundleError(
-                    f"{self.bundle.path}: self-test {case['name']!r} gave {outcome.probability:.3f}, "
+                    f"{self.bundle.path}: self-test {case['name']!r} gave {probability:.3f}, "
                     f"the bundle says {case['probability']:.3f}"
                 )
 
@@ -98,36 +115,88 @@ class Ensemble:
         """One outcome a message, in order."""
         return [self._score(message) for message in messages]
 
-    def _score(self, message: Message, *, whole: bool = False) -> Score | Failure:
-        """`whole`: with all stages, whatever is known or sure already."""
+    def examine(self, message: Message) -> Examined | Failure:
+        """All that learning needs of a message."""
+        try:
+            return self._whole(extract(message.raw, message.kind), Steps())
+        except Exception as error:  # the seam's contract: content never raises
+            return _unparsable(error)
+
+    def examine_document(self, document: Document) -> Examined | Failure:
+        """The same of a message whose document is all that was kept."""
+        try:
+            return self._whole(document, Steps())
+        except Exception as error:
+            return _unparsable(error)
+
+    def _whole(self, document: Document, steps: Steps) -> Examined:
+        """A document read with all stages, whatever is known, remembered or sure already."""
+        head, tail = render(document)
+        steps.end("document")
+        text = TextScores(*self._ngram.judge(head, tail))
+        mode = _mode(document)
+        scores = {"ngram": text.ngram, "facts": self._facts.score(document.facts)}
+        logit = self._logit(mode, scores)
+        steps.end("ngram")
+        scores["gpt"] = self._ask_gpt(text, head, tail, steps)
+        logit += counted(self._together[mode]["stages"]["gpt"], scores["gpt"])
+        score = Score(sigmoid(logit), self._apart(scores), self.model_id, steps.ended())
+        assert text.pooled is not None
+        return Examined(score, document, head, tail, fingerprint(head, tail), text.pooled)
+
+    def _score(self, message: Message) -> Score | Failure:
         steps = Steps()
         try:
             document = extract(message.raw, message.kind)
             head, tail = render(document)
             steps.end("document")
             key = Campaigns.key(head, tail)
-            text = None if whole else self._campaigns.find(key)
+            text = self._campaigns.find(key)
             known = text is not None
             if text is None:
                 text = TextScores(*self._ngram.judge(head, tail))
                 self._campaigns.keep(key, text)
-            mode = "mail" if document.has_headers else "text"
+            mode = _mode(document)
             scores = {"ngram": text.ngram, "facts": self._facts.score(document.facts)}
             logit = self._logit(mode, scores)
             steps.end("ngram")
-            added = self._cascade.instead(mode, logit) if self._cascade is not None and not whole else None
+            memory = self._memory.current() if self._memory is not None else self._nothing
+            alike = []
+            if len(memory):
+                if text.fingerprint is None:
+                    text.fingerprint = fingerprint(head, tail)
+                alike = memory.candidates(text.fingerprint)
+                steps.end("memory")
+            added = None
+            doubtful = bool(alike) and alike[0].needed > 0  # then the GPT's state is needed
+            if self._cascade is not None and not doubtful:
+                added = self._cascade.instead(mode, logit)
             if added is None:
                 if text.gpt is None:
                     known = False
-                    window = self._tokenizer.window(head, tail, self._context, text.worst)
-                    steps.end("tokenise")
-                    text.gpt, _ = self._gpt.score(window)
-                    steps.end("gpt")
+                    self._ask_gpt(text, head, tail, steps)
+                assert text.gpt is not None
                 scores["gpt"] = text.gpt
                 added = counted(self._together[mode]["stages"]["gpt"], text.gpt)
+            logit += added
+            stages = self._apart(scores)
+            recalled = memory.recall(alike, text.pooled) if alike else None
+            if recalled is not None:
+                logit = moved(logit, recalled, self._turns)
+                stages["memory"] = float(recalled.label is Label.SPAM)
+            content = content_hash(message.raw, message.kind)
         except Exception as error:  # the seam's contract: content never raises
-            return Failure(FailureKind.UNPARSABLE, f"{type(error).__name__}: {error}"[:200])
-        return Score(sigmoid(logit + added), self._apart(scores), self.model_id, steps.ended(), known)
+            return _unparsable(error)
+        return Score(sigmoid(logit), stages, self.model_id, steps.ended(), known, recalled, content)
+
+    def _ask_gpt(self, text: TextScores, head: str, tail: str, steps: Steps) -> float:
+        """The GPT's linear score of a text, kept with its state."""
+        window = self._tokenizer.window(head, tail, self._context, text.worst)
+        steps.end("tokenise")
+        text.gpt, pooled = self._gpt.score(window)
+        text.pooled = pooled.astype(np.float16)
+        steps.end("gpt")
+        return text.gpt
 
     def _logit(self, mode: str, scores: Mapping[str, float]) -> float:
         """What the given stages together say."""
@@ -138,6 +207,15 @@ class Ensemble:
         """Each stage's own probability, for people."""
         own = self._together["stages"]
         return {stage: sigmoid(own[stage]["scale"] * score + own[stage]["bias"]) for stage, score in scores.items()}
+
+
+def _mode(document: Document) -> str:
+    """How a document's evidence is put together."""
+    return "mail" if document.has_headers else "text"
+
+
+def _unparsable(error: Exception) -> Failure:
+    return Failure(FailureKind.UNPARSABLE, f"{type(error).__name__}: {error}"[:200])
 
 
 class Steps:

@@ -12,7 +12,7 @@ from typing import IO, Any
 import click
 
 from spamfilter import __version__
-from spamfilter.cli import config, decisions, doctor, model, scan, serve, train
+from spamfilter.cli import config, decisions, doctor, drift, labels, learn, model, retrain, scan, serve, shadow, train
 
 
 class Refusal(click.ClickException):
@@ -55,12 +55,17 @@ def main() -> None:
     """The mail filter that learns on your own machine."""
 
 
+model.model.add_command(shadow.shadow)
 for _command in (
     serve.serve,
     scan.scan,
     decisions.decisions,
+    learn.learn,
+    labels.labels,
     config.config,
     model.model,
+    retrain.retrain,
+    drift.drift,
     train.train,
     doctor.doctor,
 ):

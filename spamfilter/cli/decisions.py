@@ -133,7 +133,8 @@ def _print_one(one: LoggedDecision) -> None:
         "size": f"{one.size} bytes",
         "sha256": one.sha256,
         "verdict": verdict,
-        "stages": ", ".join(f"{name} {value:.4f}" for name, value in one.stages.items()),
+        "stages": ", ".join(f"{name} {value:.4f}" for name, value in one.stages.items() if name != "memory"),
+        **_recalled(one),
         "model": plain(one.model_id),
         "took": ", ".join(f"{name} {value:.1f} ms" for name, value in one.timings.items()),
         "action": one.action,
@@ -144,6 +145,18 @@ def _print_one(one: LoggedDecision) -> None:
     for name, value in lines.items():
         out.add_row(name, value)
     console().print(out)
+
+
+def _recalled(one: LoggedDecision) -> dict[str, str]:
+    """A line about the corrected message that this one was like, if it was."""
+    if "memory" not in one.stages:
+        return {}
+    label = "spam" if one.stages["memory"] >= 0.5 else "ham"
+    recalled = one.recalled
+    if not recalled:
+        return {"recalled": f"like a message marked {label}"}
+    when = datetime.fromtimestamp(recalled["time"], UTC).astimezone()
+    return {"recalled": f"like a message marked {label} on {when:%Y-%m-%d} ({recalled['similarity']:.0%} alike)"}
 
 
 def _sender(one: LoggedDecision) -> str:

@@ -1,10 +1,13 @@
-"""`spamfilter model`: which models are here, and whether they are whole."""
+"""`spamfilter model`: which models are here, whether they are whole, and which one serves.
+
+A running daemon takes over what is activated here by itself; nothing is restarted.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
-from itertools import islice
+import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,120 +16,226 @@ import click
 from spamfilter.cli.options import Sources, with_config
 
 if TYPE_CHECKING:
+    from spamfilter.bundles import Bundles
     from spamfilter.config import Config
 
-_METRICS_SHOWN = 4
-
-_WHOLE = ": ensemble.roc_auc"
+_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+_why = click.option("--why", default="", metavar="TEXT", help="The reason, for the history.")
 
 
 @click.group()
 def model() -> None:
-    """List and verify models."""
+    """List, check, install and change models."""
 
 
 @model.command("list")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@_json
 @with_config
 def list_(sources: Sources, as_json: bool) -> None:
     """List the model that ships with spamfilter, and those below state_dir/models. The one in use has a star."""
     from rich.text import Text
 
+    from spamfilter.bundles import Bundles
+    from spamfilter.cli.model_shown import describe, few, known
     from spamfilter.cli.terminal import console, plain, table
     from spamfilter.operating_point import bundle_path
 
     config = sources.load()
     used = bundle_path(config)
-    found = [{**describe(name, path), "used": path == used} for name, path in known(config)]
+    activated = {one.name: one.time for one in Bundles(config.state_dir).history()}
+    found = []
+    for name, path in known(config):
+        since = activated[name].isoformat(timespec="seconds") if name in activated else None
+        found.append({**describe(name, path), "used": path == used, "activated": since})
     if as_json:
         click.echo(json.dumps(found, indent=2))
         return
-    out = table("", "name", "model", "created", "MB", "metrics", right=("MB",))
+    out = table("", "name", "model", "created", "activated", "MB", "metrics", right=("MB",))
     for one in found:
-        star, name = "*" if one["used"] else "", Text(plain(one["name"]))
+        star, shown = "*" if one["used"] else "", Text(plain(one["name"]))
+        when = f"{activated[one['name']].astimezone():%Y-%m-%d %H:%M:%S}" if one["activated"] else ""
         if one["error"]:
-            out.add_row(star, name, Text(plain(one["error"]), style="red"), "", "", "")
+            out.add_row(star, shown, Text(plain(one["error"]), style="red"), "", when, "", "")
             continue
-        metrics = "\n".join(plain(line) for line in _shown(one["metrics"]))
-        cells = (Text(plain(str(one["model"]))), Text(plain(str(one["created"] or ""))))
-        out.add_row(star, name, *cells, f"{one['bytes'] / 1e6:.1f}", Text(metrics))
+        metrics = "\n".join(plain(line) for line in few(one["metrics"]))
+        cells = (Text(plain(str(one["model"]))), Text(plain(str(one["created"] or ""))), when)
+        out.add_row(star, shown, *cells, f"{one['bytes'] / 1e6:.1f}", Text(metrics))
     console().print(out)
 
 
 @model.command()
 @click.argument("name", required=False)
+@_json
 @with_config
-def verify(sources: Sources, name: str | None) -> None:
-    """Check a model's files against its manifest and run its self-test.
+def show(sources: Sources, name: str | None, as_json: bool) -> None:
+    """Show what is known of a model: training, thresholds, cascade, measurements, gate report, when it served.
 
-    NAME is `default`, a name below state_dir/models or a folder; without it, the configured one.
+    NAME is `default`, a name below state_dir/models or a folder; without it, the one in use.
     """
-    from spamfilter import classifier
+    from spamfilter.bundles import Bundles
     from spamfilter.classifier.bundle import open_bundle
-    from spamfilter.operating_point import bundle_path
+    from spamfilter.cli.model_shown import everything, lines
+    from spamfilter.cli.terminal import console, plain, table
 
     config = sources.load()
-    if name is not None:
-        if name != "default" and Path(name).is_dir():
-            name = str(Path(name).absolute())
-        config = config.model_copy(update={"model": config.model.model_copy(update={"bundle": name})})
-    bundle = open_bundle(bundle_path(config))
+    name, path = _found(config, name)
+    shown = everything(config, name, open_bundle(path), Bundles(config.state_dir).history())
+    if as_json:
+        click.echo(json.dumps(shown, indent=2))
+        return
+    out = table("", "")
+    out.show_header = False
+    for heading, value in lines(shown):
+        out.add_row(plain(heading), plain(value))
+    console().print(out)
+
+
+@model.command()
+@click.argument("name", required=False)
+@_json
+@with_config
+def verify(sources: Sources, name: str | None, as_json: bool) -> None:
+    """Check a model's files against its manifest and run its self-test.
+
+    NAME is `default`, a name below state_dir/models or a folder; without it, the one in use.
+    """
+    from spamfilter.bundles import loads
+    from spamfilter.classifier.bundle import open_bundle
+
+    name, path = _found(sources.load(), name)
+    bundle = open_bundle(path)
     bundle.verify()
-    click.echo(f"{bundle.path}: every file is as the manifest says")
-    classifier.load(bundle.path)
-    click.echo(f"{bundle.model_id}: loads, and passes its self-test")
+    if not as_json:
+        click.echo(f"{bundle.path}: every file is as the manifest says")
+    loads(path)
+    told = {"name": name, "path": str(path), "model": bundle.model_id, "whole": True, "self_test": True}
+    _tell(as_json, told, f"{bundle.model_id}: loads, and passes its self-test")
 
 
-def known(config: Config) -> Iterator[tuple[str, Path]]:
-    """Names and folders of the models that are here: the shipped one, those in state_dir/models, the one in use."""
-    from spamfilter.classifier.bundle import default_bundle
-    from spamfilter.operating_point import DEFAULT_BUNDLE, MODELS, bundle_path
+@model.command()
+@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option("--as", "name", metavar="NAME", help="The name that it gets here [default: its model id].")
+@_json
+@with_config
+def install(sources: Sources, folder: Path, name: str | None, as_json: bool) -> None:
+    """Copy the bundle in FOLDER to state_dir/models. It does not serve before it is activated."""
+    from spamfilter.bundles import Bundles
+    from spamfilter.classifier.bundle import open_bundle
 
-    yield DEFAULT_BUNDLE, default_bundle()
-    models = config.path(MODELS)
-    own = sorted(path for path in models.iterdir() if path.is_dir()) if models.is_dir() else []
-    yield from ((path.name, path) for path in own)
-    used = bundle_path(config)
-    if used not in (default_bundle(), *own):
-        yield config.model.bundle, used
-
-
-def describe(name: str, path: Path) -> dict[str, Any]:
-    """What a bundle's manifest says of it; `error` where it cannot be opened."""
-    from spamfilter.classifier.bundle import BundleError, open_bundle
-
-    described: dict[str, Any] = {"name": name, "path": str(path), "error": None}
-    try:
-        manifest = open_bundle(path).manifest
-    except BundleError as error:
-        return {**described, "error": str(error)}
-    size = sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
-    return {
-        **described,
-        "model": manifest.get("model_id"),
-        "created": manifest.get("created"),
-        "bytes": size,
-        "metrics": dict(_figures(manifest.get("metrics", {}))),
-    }
+    bundles = Bundles(sources.load().state_dir)
+    name = bundles.install(folder, keep_name=name)
+    told = {"name": name, "path": str(bundles.path(name)), "model": open_bundle(bundles.path(name)).model_id}
+    _tell(as_json, told, f"installed as {name}; to let it serve: spamfilter model activate {name}")
 
 
-def _shown(metrics: Mapping[str, Any]) -> Iterator[str]:
-    """What the table has room for: how well the ensemble ranks each set of mails, else the first few figures."""
-    whole = {key: value for key, value in metrics.items() if key.endswith(_WHOLE)}
-    if whole:
-        yield from (f"ROC AUC {value:.5f}  {key.removesuffix(_WHOLE)}" for key, value in whole.items())
+@model.command()
+@click.argument("name")
+@_why
+@_json
+@with_config
+def activate(sources: Sources, name: str, why: str, as_json: bool) -> None:
+    """Make a model serve, after a self-test. A running daemon takes it over while mail passes.
+
+    NAME is `default` for the one that ships with spamfilter, or a name below state_dir/models.
+    """
+    config = sources.load()
+    bundles = _registry(config)
+    before = bundles.link() or "default"
+    if bundles.activate(name, why, _who()):
+        _tell(as_json, _served(bundles, name, before), f"{name} is the current model; {_when(config)}")
     else:
-        yield from (f"{key} {_short(value)}" for key, value in islice(metrics.items(), _METRICS_SHOWN))
+        _tell(as_json, _served(bundles, name, before), f"{name} is the current model already; nothing has changed")
 
 
-def _short(value: Any) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+@model.command()
+@_why
+@_json
+@with_config
+def rollback(sources: Sources, why: str, as_json: bool) -> None:
+    """Go back to the model that served before the current one."""
+    config = sources.load()
+    bundles = _registry(config)
+    before = bundles.link() or "default"
+    name = bundles.rollback(why, _who())
+    _tell(as_json, _served(bundles, name, before), f"back from {before} to {name}; {_when(config)}")
 
 
-def _figures(metrics: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """A manifest's nested metrics as dotted names and single values."""
-    for key, value in metrics.items():
-        if isinstance(value, Mapping):
-            yield from _figures(value, f"{prefix}{key}.")
-        elif isinstance(value, int | float | str):
-            yield f"{prefix}{key}", value
+@model.command()
+@click.option("--keep", type=click.IntRange(0), default=3, show_default=True, help="Keep so many of the newest.")
+@_json
+@with_config
+def prune(sources: Sources, keep: int, as_json: bool) -> None:
+    """Remove old models. The current one stays, and the one that a rollback would take."""
+    from spamfilter.bundles import Bundles
+
+    removed = Bundles(sources.load().state_dir).prune(keep)
+    _tell(as_json, {"removed": removed}, f"removed: {', '.join(removed)}" if removed else "nothing to remove")
+
+
+def _found(config: Config, name: str | None) -> tuple[str, Path]:
+    """A model's name and folder: as named, or the one in use."""
+    from spamfilter.operating_point import DEFAULT_BUNDLE, bundle_path
+
+    if name is None:
+        path = bundle_path(config)
+        return (path.name if path.parent == config.path("models") else config.model.bundle), path
+    if name == DEFAULT_BUNDLE:
+        from spamfilter.classifier.bundle import default_bundle
+
+        return name, default_bundle()
+    if Path(name).is_dir() and not config.path("models").joinpath(name).is_dir():
+        return name, Path(name).absolute()
+    chosen = config.model.model_copy(update={"bundle": name})
+    return name, bundle_path(config.model_copy(update={"model": chosen}))
+
+
+def _registry(config: Config) -> Bundles:
+    """The registry, with the checks of a model that is to serve here. Raises ConfigError where it has no say."""
+    from spamfilter.bundles import Bundles
+    from spamfilter.config import ConfigError
+    from spamfilter.operating_point import DEFAULT_BUNDLE
+
+    if config.model.bundle != DEFAULT_BUNDLE:
+        raise ConfigError(
+            f"model.bundle is {config.model.bundle}, so that one serves whatever is activated; "
+            "set model.bundle to default, and restart spamfilter serve"
+        )
+    return Bundles(config.state_dir, check=_may_serve(config))
+
+
+def _may_serve(config: Config) -> Callable[[Path], None]:
+    from spamfilter.bundles import loads
+    from spamfilter.model_watch import prepare
+
+    def check(path: Path) -> None:
+        prepare(config, path.name, path)  # its table must have an answer for the policy here
+        loads(path)
+
+    return check
+
+
+def _served(bundles: Bundles, name: str, before: str) -> dict[str, Any]:
+    from spamfilter.classifier.bundle import open_bundle
+
+    return {"name": name, "model": open_bundle(bundles.path(name)).model_id, "before": before}
+
+
+def _when(config: Config) -> str:
+    from spamfilter.state_dir import owner
+
+    daemon = owner(config.state_dir)
+    return f"process {daemon} takes it over in a moment" if daemon else "it serves from the next start"
+
+
+def _who() -> str:
+    """The person at the keyboard, also behind sudo."""
+    import getpass
+
+    try:
+        return os.environ.get("SUDO_USER") or getpass.getuser()
+    except (KeyError, OSError):
+        return f"uid {os.getuid()}"
+
+
+def _tell(as_json: bool, told: dict[str, Any], sentence: str) -> None:
+    click.echo(json.dumps(told, indent=2) if as_json else sentence)

@@ -147,6 +147,8 @@ def as_json(outcome: Outcome, policy: Policy, model_id: str) -> dict[str, Any]:
     line["verdict"] = judge(score, policy.thresholds).label.value
     line["scores"] = dict(score.stages)
     line["model"] = score.model_id
+    if (recalled := score.recalled) is not None:
+        line["recalled"] = {"label": recalled.label.value, "time": recalled.time, "similarity": recalled.similarity}
     line["ms"] = round(outcome.ms, 3)
     return line
 
@@ -163,7 +165,9 @@ def _print_table(rows: list[Outcome], policy: Policy) -> None:
             cells = (Text("not scanned", style="magenta"), "", Text(plain(row.result)))
         else:
             label = judge(row.result, policy.thresholds).label.value
-            stages = "  ".join(f"{name} {value:.3f}" for name, value in row.result.stages.items())
+            stages = "  ".join(f"{name} {value:.3f}" for name, value in row.result.stages.items() if name != "memory")
+            if (recalled := row.result.recalled) is not None:
+                stages += f"  like a marked {recalled.label} {recalled.similarity:.2f}"
             cells = (Text(label, style=LABEL_STYLES[label]), f"{row.result.probability:.4f}", Text(stages))
         out.add_row(Text(plain(row.path)), *cells, f"{row.ms:.1f}")
     console().print(out)

@@ -10,6 +10,8 @@ import asyncio
 from collections import OrderedDict
 from dataclasses import dataclass
 
+from spamfilter.classifier.examined import Examined
+from spamfilter.engine.frames import Ask
 from spamfilter.message import Message
 from spamfilter.verdict import Failure, Score
 
@@ -18,14 +20,18 @@ MAX_BATCH_BYTES = 8 * 1024 * 1024
 
 @dataclass(eq=False, slots=True)
 class Pending:
-    """A message whose caller waits for `outcome`. `deadline`: in the loop's time; `lost`: workers that died with it."""
+    """A message whose caller waits for `outcome`. `deadline`: in the loop's time; `lost`: workers that died with it.
+
+    `ask` says what he waits for.
+    """
 
     message: Message
-    outcome: asyncio.Future[Score | Failure]
+    outcome: asyncio.Future[Score | Examined | Failure]
     deadline: float
     lost: int = 0
+    ask: Ask = Ask.SCORE
 
-    def answer(self, outcome: Score | Failure) -> bool:
+    def answer(self, outcome: Score | Examined | Failure) -> bool:
         """Tell the caller, unless he has gone or was told before."""
         if self.outcome.done():
             return False

@@ -1,7 +1,8 @@
 """What goes through the pipes between the daemon and its workers: a small JSON header and raw bytes, never a pickle.
 
 A frame is two lengths (unsigned 32 bit, network order), the header as ASCII JSON, then the body. The daemon sends
-message frames and gets one `ready` (or `failed`) frame at the start and one answer frame for each message.
+message frames and gets one `ready` (or `failed`) frame at the start and one answer frame for each message. A message
+may ask to be examined; its answer then holds what learning needs beside the score.
 """
 
 from __future__ import annotations
@@ -9,14 +10,26 @@ from __future__ import annotations
 import json
 import struct
 from collections.abc import Mapping
+from enum import StrEnum
 from typing import Any, BinaryIO, NamedTuple
 
+from spamfilter.classifier.examined import Examined
+from spamfilter.correction import Recall
 from spamfilter.message import Envelope, Kind, Message, Peer
-from spamfilter.verdict import Failure, FailureKind, Score
+from spamfilter.verdict import Failure, FailureKind, Label, Score
 
 _LENGTHS = struct.Struct("!II")
 MAX_HEADER = 16 * 1024 * 1024
 MAX_BODY = 1024 * 1024 * 1024
+
+
+class Ask(StrEnum):
+    """What is wanted of a message: its score, all that learning needs of it, or the latter of a kept document, whose
+    JSON then stands in the message's place."""
+
+    SCORE = "score"
+    EXAMINE = "examine"
+    DOCUMENT = "document"
 
 
 class FrameError(Exception):
@@ -90,7 +103,7 @@ def _header(data: bytes | bytearray) -> dict[str, Any]:
     return header
 
 
-def encode_message(number: int, message: Message, *, last: bool) -> bytes:
+def encode_message(number: int, message: Message, *, last: bool, ask: Ask = Ask.SCORE) -> bytes:
     """A message for a worker. `number` comes back in the answer; `last` closes the batch."""
     envelope = message.envelope
     peer = envelope.peer
@@ -104,6 +117,8 @@ def encode_message(number: int, message: Message, *, last: bool) -> bytes:
         "to": envelope.rcpt_tos,
         "peer": (peer.address, peer.port, peer.name) if peer else None,
     }
+    if ask is not Ask.SCORE:
+        header["ask"] = ask.value
     return encode(header, message.raw)
 
 
@@ -119,29 +134,51 @@ def decode_message(frame: Frame) -> tuple[int, Message, bool]:
         raise FrameError(f"not a message: {error!r}") from None
 
 
-def encode_answer(number: int, outcome: Score | Failure) -> bytes:
+def asked(frame: Frame) -> Ask:
+    """What is wanted of the message in a frame. Raises FrameError."""
+    try:
+        return Ask(frame.header.get("ask", Ask.SCORE))
+    except ValueError as error:
+        raise FrameError(f"not a request: {error}") from None
+
+
+def encode_answer(number: int, outcome: Score | Examined | Failure) -> bytes:
     """A worker's answer to message `number`."""
     if isinstance(outcome, Failure):
         return encode({"n": number, "failure": outcome.kind.value, "detail": outcome.detail})
-    return encode(
-        {
-            "n": number,
-            "probability": float(outcome.probability),  # float(): linear stages like to return numpy's
-            "stages": {name: float(value) for name, value in outcome.stages.items()},
-            "model": outcome.model_id,
-            "timings": {name: float(value) for name, value in outcome.timings.items()},
-            "known": outcome.known,
-        }
-    )
+    if isinstance(outcome, Examined):
+        return encode({"n": number, **_score(outcome.score), "examined": outcome.as_json()})
+    return encode({"n": number, **_score(outcome)})
 
 
-def decode_answer(frame: Frame) -> tuple[int, Score | Failure]:
+def decode_answer(frame: Frame) -> tuple[int, Score | Examined | Failure]:
     """(number, outcome). Raises FrameError."""
     header = frame.header
     try:
         if "failure" in header:
             return header["n"], Failure(FailureKind(header["failure"]), header["detail"])
-        values = (header[name] for name in ("probability", "stages", "model", "timings", "known"))
-        return header["n"], Score(*values)
-    except (KeyError, ValueError) as error:
+        recalled = _recall(*header["recalled"]) if "recalled" in header else None
+        probability, stages, model = header["probability"], header["stages"], header["model"]
+        score = Score(probability, stages, model, header["timings"], header["known"], recalled, header["content"])
+        return header["n"], Examined.from_json(score, header["examined"]) if "examined" in header else score
+    except (KeyError, TypeError, ValueError) as error:
         raise FrameError(f"not an answer: {error!r}") from None
+
+
+def _score(score: Score) -> dict[str, Any]:
+    values: dict[str, Any] = {
+        "probability": float(score.probability),  # float(): linear stages like to return numpy's
+        "stages": {name: float(value) for name, value in score.stages.items()},
+        "model": score.model_id,
+        "timings": {name: float(value) for name, value in score.timings.items()},
+        "known": score.known,
+        "content": score.content,
+    }
+    if score.recalled is not None:
+        recalled = score.recalled
+        values["recalled"] = (recalled.content, recalled.label.value, float(recalled.time), float(recalled.similarity))
+    return values
+
+
+def _recall(content: str, label: str, time: float, similarity: float) -> Recall:
+    return Recall(content, Label(label), time, similarity)

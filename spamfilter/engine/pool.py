@@ -7,22 +7,27 @@ The road is start -> score -> dispatch -> answer -> stop. Everything below `stop
   (its batch, other suspects), and until the message's deadline when it is alone.
 - What a dead worker had not answered is tried once more, each message alone; what takes a second worker down fails.
 - Workers that die one after the other without an answer in between are the engine's fault, not the messages'.
+- Another bundle takes over place by place, each when its worker is ready; the old one's finish what they hold.
 """
 
 from __future__ import annotations
 
 import asyncio
+import json
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, cast
 
 import structlog
 
+from spamfilter.classifier.examined import Examined, document_as_json
 from spamfilter.config import MIB, EngineSettings
+from spamfilter.document import Document
 from spamfilter.engine.batcher import Batcher, Pending
+from spamfilter.engine.frames import Ask
 from spamfilter.engine.process import DEFAULT_FACTORY, Launch, WorkerError, WorkerProcess
 from spamfilter.message import Message
 from spamfilter.verdict import Failure, FailureKind, Score
@@ -32,6 +37,7 @@ log = structlog.get_logger(__name__)
 DEFAULT_MEMORY_MIB = 2048
 _FIRST_DELAY_S, _LONGEST_DELAY_S = 0.1, 10.0
 _STARTS_FAILED = 2  # this many in a row, and nobody is asked to wait for the next
+_STARTS_A_PLACE = 2  # so long a place may take to change to another bundle, beside what its worker holds
 _BARREN_DEATHS = 6  # this many in a row without an answer: three messages, two workers each
 
 
@@ -98,11 +104,13 @@ class EnginePool:
         self._queue = Batcher(
             batch=settings.batch, max_messages=settings.queue_messages, max_bytes=settings.queue_mib * MIB
         )
-        self._processes: set[WorkerProcess] = set()  # every one that became ready and has not ended
+        self._processes: dict[WorkerProcess, Launch] = {}  # every one that became ready and has not ended
         self._workers: set[WorkerProcess] = set()  # those of them in service
         self._idle: list[WorkerProcess] = []
         self._limits: dict[WorkerProcess, asyncio.TimerHandle] = {}
         self._staffing: list[asyncio.Task[None]] = []
+        self._spare: WorkerProcess | None = None  # ready, for the next place that wants one
+        self._replacing = asyncio.Lock()
         self._open: set[Pending] = set()
         self._settled = asyncio.Event()  # nobody waits for an answer
         self._settled.set()
@@ -118,7 +126,7 @@ class EnginePool:
 
     async def start(self) -> None:
         """Start all workers and wait until they are ready. Raises EngineError; leaves nothing behind."""
-        first = [asyncio.create_task(self._hire()) for _ in range(self._settings.workers)]
+        first = [asyncio.create_task(self._hire(self._launch)) for _ in range(self._settings.workers)]
         try:
             await asyncio.gather(*first)
         except BaseException as error:
@@ -131,20 +139,78 @@ class EnginePool:
             self._employ(hired.result())
             self._staffing.append(asyncio.create_task(self._keep_staffed(hired.result())))
 
+    async def replace(self, bundle: Path, options: Mapping[str, Any] | None = None) -> None:
+        """Serve with another bundle; returns when the last worker of the old one has answered what it held.
+
+        Before `start`, it only sets what that starts with. Raises EngineError when the new bundle does not come up
+        everywhere: the old one serves on. A later call waits for an earlier one.
+        """
+        async with self._replacing:
+            before, launch = self._launch, replace(self._launch, bundle=bundle, options=options or {})
+            if not self._staffing:
+                self._launch = launch
+                return
+            try:
+                ready = await self._hire(launch)  # the proof: nothing has changed until then
+                self._drop_spare()
+                self._spare = ready
+                self._launch, self._starts_failed = launch, 0
+                await self._move_over(launch)
+            except (WorkerError, TimeoutError) as error:
+                self._launch = before
+                self._send_away(launch)
+                raise EngineError(f"the engine cannot start with {bundle}: {str(error) or 'see the log'}") from None
+            finally:
+                if not self._accepting or len(self._workers) >= self._settings.workers:
+                    self._drop_spare()  # else a place waits to try again, and takes it then
+
+    async def _move_over(self, launch: Launch) -> None:
+        """Replace what serves with something else, one place after the other. Raises TimeoutError."""
+        patience_s = _STARTS_A_PLACE * launch.start_timeout_s + self._settings.deadline_s
+        while others := [worker for worker, of in self._processes.items() if of is not launch]:
+            others[0].leaving.set()
+            async with asyncio.timeout(patience_s):
+                await others[0].gone.wait()
+
+    def _send_away(self, launch: Launch) -> None:
+        """Have every place that works with `launch` go back to what the engine is to serve with now."""
+        self._drop_spare()
+        for worker, of in self._processes.items():
+            if of is launch:
+                worker.leaving.set()
+
+    def _drop_spare(self) -> None:
+        if self._spare is not None:
+            self._dismiss(self._spare)
+            self._spare = None
+
     async def score(self, message: Message) -> Score | Failure:
         """A score or a failure, at the latest `deadline_s` from now. Never raises, except CancelledError."""
+        return self._count(cast(Score | Failure, await self._answer(message)))
+
+    async def examine(self, message: Message) -> Examined | Failure:
+        """All that learning needs of a message, or a failure; as `score`, but not counted: nobody waits for mail."""
+        return cast(Examined | Failure, await self._answer(message, Ask.EXAMINE))
+
+    async def examine_document(self, document: Document) -> Examined | Failure:
+        """The same of a document that was kept, by the model in service."""
+        raw = json.dumps(document_as_json(document)).encode("ascii")
+        return cast(Examined | Failure, await self._answer(Message(raw, "learn", kind=document.kind), Ask.DOCUMENT))
+
+    async def _answer(self, message: Message, ask: Ask = Ask.SCORE) -> Score | Examined | Failure:
         if not self._accepting or self._is_down():
-            return self._count(Failure(FailureKind.ENGINE_DOWN, self._why_down()))
+            return Failure(FailureKind.ENGINE_DOWN, self._why_down())
         loop = asyncio.get_running_loop()
-        pending = Pending(message, loop.create_future(), loop.time() + self._settings.deadline_s)
+        deadline = loop.time() + self._settings.deadline_s
+        pending = Pending(message, loop.create_future(), deadline, ask=ask)
         if not self._queue.offer(pending):
-            return self._count(Failure(FailureKind.OVERLOAD, f"{len(self._queue)} messages wait for a worker"))
+            return Failure(FailureKind.OVERLOAD, f"{len(self._queue)} messages wait for a worker")
         self._open.add(pending)
         self._settled.clear()
         alarm = loop.call_at(pending.deadline, self._expire, pending)
         self._dispatch()
         try:
-            return self._count(await pending.outcome)
+            return await pending.outcome
         finally:
             alarm.cancel()
             self._queue.discard(pending)
@@ -164,7 +230,7 @@ class EnginePool:
             self._limits[worker] = loop.call_at(limit, self._overdue, worker)
             worker.send(batch)
 
-    def _answered(self, worker: WorkerProcess, pending: Pending, outcome: Score | Failure) -> None:
+    def _answered(self, worker: WorkerProcess, pending: Pending, outcome: Score | Examined | Failure) -> None:
         """A worker has answered one message; with the last of its batch it is free."""
         self._barren_deaths = 0
         pending.answer(outcome)
@@ -230,10 +296,8 @@ class EnginePool:
 
     def _gone(self, worker: WorkerProcess) -> None:
         """A worker has ended; what it had not answered is tried again, or fails for good."""
-        if worker not in self._processes or worker.dismissed:
-            self._processes.discard(worker)
+        if self._processes.pop(worker, None) is None or worker.dismissed:
             return
-        self._processes.discard(worker)
         self._suspend(worker)
         self._lift_limit(worker)
         self._barren_deaths += 1
@@ -278,12 +342,17 @@ class EnginePool:
                     self._dismiss(worker)
             self._employ(successor)
             worker = successor
+            if self._processes.get(worker, self._launch) is not self._launch:
+                worker.leaving.set()  # hired just before another bundle took over
 
     async def _hire_until_ready(self) -> WorkerProcess:
         while True:
             await asyncio.sleep(self._delay_s())
+            spare, self._spare = self._spare, None
+            if spare is not None and not spare.gone.is_set():
+                return spare
             try:
-                worker = await self._hire()
+                worker = await self._hire(self._launch)
             except Exception as error:  # whatever the reason, the place must be filled
                 self._starts_failed += 1
                 why = str(error) if isinstance(error, WorkerError) else repr(error)
@@ -293,11 +362,11 @@ class EnginePool:
                 self._starts_failed = 0
                 return worker
 
-    async def _hire(self) -> WorkerProcess:
-        worker = await WorkerProcess.start(self._launch, self._answered, self._gone)
+    async def _hire(self, launch: Launch) -> WorkerProcess:
+        worker = await WorkerProcess.start(launch, self._answered, self._gone)
         if worker.gone.is_set():
             raise WorkerError(f"{worker.ending()} as soon as it was ready")
-        self._processes.add(worker)
+        self._processes[worker] = launch
         log.info(
             "engine.worker_ready",
             pid=worker.pid,

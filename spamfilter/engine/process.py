@@ -16,6 +16,7 @@ from typing import Any, Self, cast
 
 import structlog
 
+from spamfilter.classifier.examined import Examined
 from spamfilter.config import ENV_PREFIX
 from spamfilter.engine import frames
 from spamfilter.engine.batcher import Pending
@@ -76,7 +77,7 @@ class WorkerProcess(asyncio.SubprocessProtocol):
 
     def __init__(
         self,
-        on_answer: Callable[[WorkerProcess, Pending, Score | Failure], None],
+        on_answer: Callable[[WorkerProcess, Pending, Score | Examined | Failure], None],
         on_gone: Callable[[WorkerProcess], None],
     ) -> None:
         self.gone = asyncio.Event()
@@ -101,7 +102,7 @@ class WorkerProcess(asyncio.SubprocessProtocol):
     async def start(
         cls,
         launch: Launch,
-        on_answer: Callable[[WorkerProcess, Pending, Score | Failure], None],
+        on_answer: Callable[[WorkerProcess, Pending, Score | Examined | Failure], None],
         on_gone: Callable[[WorkerProcess], None],
     ) -> Self:
         """Start a process and wait until it has loaded its bundle. Raises WorkerError; leaves no process behind."""
@@ -139,7 +140,8 @@ class WorkerProcess(asyncio.SubprocessProtocol):
         for index, pending in enumerate(batch):
             number = next(self._numbers)
             self.holding[number] = pending
-            data.append(frames.encode_message(number, pending.message, last=index == last))
+            last_one = index == last
+            data.append(frames.encode_message(number, pending.message, last=last_one, ask=pending.ask))
         stdin = cast(asyncio.WriteTransport, self._transport.get_pipe_transport(0))
         stdin.write(b"".join(data))
 
@@ -217,6 +219,8 @@ class WorkerProcess(asyncio.SubprocessProtocol):
             pending = self.holding.pop(number, None)
             if pending is None:
                 raise frames.FrameError(f"an answer to message {number}, which it does not have")
+            if not isinstance(outcome, Failure) and isinstance(outcome, Examined) == (pending.ask is frames.Ask.SCORE):
+                raise frames.FrameError(f"an answer of another kind than message {number} asks for")
             self.answered += 1
             self._on_answer(self, pending, outcome)
         elif "failed" in frame.header:

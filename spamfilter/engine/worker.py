@@ -22,7 +22,9 @@ from pathlib import Path
 from typing import BinaryIO
 
 from spamfilter.classifier import Classifier
+from spamfilter.classifier.examined import Examined, document_from_json
 from spamfilter.engine import frames
+from spamfilter.engine.frames import Ask
 from spamfilter.message import Message
 from spamfilter.verdict import Failure, FailureKind, Score
 
@@ -53,14 +55,17 @@ def serve(classifier: Classifier, requests: BinaryIO, answers: BinaryIO) -> None
     """Answer every batch that `requests` brings, until it ends."""
     while (frame := frames.read(requests)) is not None:
         number, message, last = frames.decode_message(frame)
-        numbers, messages = [number], [message]
+        numbers, messages, asks = [number], [message], [frames.asked(frame)]
         while not last:
             if (frame := frames.read(requests)) is None:
                 return
             number, message, last = frames.decode_message(frame)
             numbers.append(number)
             messages.append(message)
-        outcomes = score(classifier, messages)
+            asks.append(frames.asked(frame))
+        wanted = [*zip(messages, asks, strict=True)]
+        scored = iter(score(classifier, [one for one, ask in wanted if ask is Ask.SCORE]))
+        outcomes = [next(scored) if ask is Ask.SCORE else examined(classifier, one, ask) for one, ask in wanted]
         _send(answers, b"".join(map(frames.encode_answer, numbers, outcomes)))
 
 
@@ -75,6 +80,16 @@ def score(classifier: Classifier, messages: Sequence[Message]) -> list[Score | F
         if len(messages) == 1:
             return [_fault(error)]
     return [score(classifier, [message])[0] for message in messages]
+
+
+def examined(classifier: Classifier, message: Message, ask: Ask = Ask.EXAMINE) -> Examined | Failure:
+    """What learning needs of a message; a failure where the classifier breaks its promise not to raise."""
+    try:
+        if ask is Ask.DOCUMENT:
+            return classifier.examine_document(document_from_json(json.loads(message.raw)))
+        return classifier.examine(message)
+    except Exception as error:
+        return _fault(error)
 
 
 def _checked(outcome: Score | Failure) -> Score | Failure:

@@ -1,1 +1,1 @@
-"""What is remembered: the decision log. SQLite by default, PostgreSQL by URL."""
+"""What is remembered: the decision log and the labels. SQLite by default, PostgreSQL by URL."""

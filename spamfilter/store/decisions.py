@@ -12,7 +12,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -315,6 +315,7 @@ def _row(message: Message, decision: Decision) -> Row:
         "rcpt_tos": [_text(to) for to in envelope.rcpt_tos[:_RECIPIENT_LIMIT]],
         "peer": _peer(envelope.peer),
         "sha256": message.sha256,
+        "content": None,
         "size": len(message.raw),
         "label": None,
         "probability": None,
@@ -326,6 +327,7 @@ def _row(message: Message, decision: Decision) -> Row:
         "action": decision.action.value,
         "model_id": None,
         "timings": {},
+        "recalled": None,
         "disposition": Disposition.PENDING.value,
         "disposition_detail": None,
         "settled": None,
@@ -339,6 +341,8 @@ def _row(message: Message, decision: Decision) -> Row:
         row["probability"] = float(outcome.score.probability)
         row["stages"] = {name: float(value) for name, value in outcome.score.stages.items()}
         row["timings"] = {name: round(float(value), 3) for name, value in outcome.score.timings.items()}
+        row["content"] = outcome.score.content or None
+        row["recalled"] = asdict(outcome.score.recalled) if outcome.score.recalled is not None else None
         row["model_id"] = _text(outcome.score.model_id)[:128]
         row["unsure_at"] = outcome.thresholds.unsure_at
         row["spam_at"] = outcome.thresholds.spam_at

@@ -20,6 +20,7 @@ from spamfilter.verdict import Disposition, Label
 class LoggedDecision:
     """One row of the log. `label` and `probability` are None for a message that could not be scanned.
 
+    `recalled` names the labelled message that this one was like: content, label, time (seconds), similarity.
     Times are in UTC, `timings` in milliseconds, `size` in bytes. `rcpt_tos` holds the first hundred recipients.
     """
 
@@ -30,6 +31,7 @@ class LoggedDecision:
     rcpt_tos: Sequence[str]
     peer: str | None
     sha256: str
+    content: str | None
     size: int
     label: str | None
     probability: float | None
@@ -41,6 +43,7 @@ class LoggedDecision:
     action: str
     model_id: str | None
     timings: Mapping[str, float]
+    recalled: Mapping[str, Any] | None
     disposition: str
     disposition_detail: str | None
     settled: datetime | None

@@ -7,10 +7,24 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from sqlalchemy import JSON, Column, DateTime, Dialect, Float, Index, Integer, MetaData, String, Table, Text
+from sqlalchemy import (
+    JSON,
+    Boolean,
+    Column,
+    DateTime,
+    Dialect,
+    Float,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+)
 from sqlalchemy.types import TypeDecorator
 
-HEAD = "0001"
+HEAD = "0002"
 """The newest migration."""
 
 
@@ -44,6 +58,7 @@ decisions = Table(
     Column("rcpt_tos", JSON, nullable=False),
     Column("peer", Text),  # name[address], as Postfix writes it
     Column("sha256", String(64), nullable=False),
+    Column("content", String(64)),  # correction.content_hash: labels know the message by it; null: not scanned
     Column("size", Integer, nullable=False),  # bytes
     Column("label", String(16)),  # null: not scanned, see failure
     Column("probability", Float),
@@ -55,6 +70,7 @@ decisions = Table(
     Column("action", String(16), nullable=False),
     Column("model_id", String(128)),
     Column("timings", JSON, nullable=False),  # milliseconds by step
+    Column("recalled", JSON(none_as_null=True)),  # the labelled message that this one was like
     Column("disposition", String(32), nullable=False),
     Column("disposition_detail", Text),
     Column("settled", UtcDateTime),
@@ -62,4 +78,46 @@ decisions = Table(
     Index("decisions_by_label", "label", "time"),
     Index("decisions_by_sender", "mail_from", "time"),
     Index("decisions_by_sha256", "sha256"),
+    Index("decisions_by_content", "content"),
+    Index("decisions_by_model", "model_id", "time"),
+)
+
+labels = Table(
+    "labels",  # what was said of a content, event by event; the last one that stands wins
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("content", String(64), nullable=False),  # correction.content_hash
+    Column("label", String(16)),  # null: forgotten
+    Column("who", Text, nullable=False),
+    Column("how", String(64), nullable=False),
+    Column("channel", String(32), nullable=False),
+    Column("time", UtcDateTime, nullable=False),
+    Column("undone", UtcDateTime),  # null: it stands
+    Column("undone_by", Text),
+    Index("labels_by_content", "content", "id"),
+    Index("labels_by_time", "time"),
+    sqlite_autoincrement=True,
+)
+
+examples = Table(
+    "examples",  # what is kept of each labelled content; the label that stands is repeated here
+    metadata,
+    Column("content", String(64), primary_key=True),
+    Column("label", String(16), nullable=False),
+    Column("who", Text, nullable=False),
+    Column("how", String(64), nullable=False),
+    Column("channel", String(32), nullable=False),
+    Column("time", UtcDateTime, nullable=False),  # of the label
+    Column("kind", String(8), nullable=False),
+    Column("size", Integer, nullable=False),  # bytes of the message
+    Column("extraction", String(64), nullable=False),  # document.EXTRACTION that made the document
+    Column("sealed", Boolean, nullable=False),  # document and raw are encrypted
+    Column("document", LargeBinary, nullable=False),
+    Column("raw", LargeBinary),
+    Column("model_id", String(128)),  # null: no model has read it yet; so are the next three
+    Column("probability", Float),
+    Column("fingerprint", LargeBinary),  # its version and (64,) of uint32, little-endian
+    Column("pooled", LargeBinary),  # (C,) float16, little-endian
+    Index("examples_by_time", "time", "content"),
+    Index("examples_by_label", "label", "time", "content"),
 )

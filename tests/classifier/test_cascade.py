@@ -106,8 +106,8 @@ def test_a_narrow_band_spares_the_gpt_and_says_so(bundle_copy: Path) -> None:
     for score in spared:
         assert "gpt" not in score.stages
         assert set(score.timings) == {"document", "ngram", "total"}
-    everything = _scores(Ensemble.load(bundle_copy))
-    assert all("gpt" in score.stages for score in everything)  # without thresholds it judges every message
+    for everything in (Ensemble.load(bundle_copy), Ensemble.load(bundle_copy, turns_at=(0.5, 0.9), cascade=False)):
+        assert all("gpt" in score.stages for score in _scores(everything))  # it judges every message
 
 
 def test_the_self_test_has_all_stages(bundle_copy: Path) -> None:

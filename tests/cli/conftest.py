@@ -11,6 +11,7 @@ from click.testing import CliRunner, Result
 from spamfilter import classifier, operating_point
 from spamfilter.classifier import bundle as bundles
 from spamfilter.cli import main, options
+from spamfilter.correction import Recall
 from spamfilter.message import Message
 from spamfilter.verdict import Failure, FailureKind, Score
 from tests.logs import restored
@@ -28,6 +29,7 @@ class ScriptedClassifier:
     def __init__(self) -> None:
         self.batches: list[int] = []
         self.kinds: list[str] = []
+        self.recalled: Recall | None = None
 
     def score(self, messages: Sequence[Message]) -> list[Score | Failure]:
         self.batches.append(len(messages))
@@ -40,7 +42,8 @@ class ScriptedClassifier:
         if b"UNREADABLE" in raw:
             return Failure(FailureKind.UNPARSABLE, "as told")
         probability = 0.99 if b"VIAGRA" in raw else 0.6 if b"PERHAPS" in raw else 0.01
-        return Score(probability, {"ngram": probability, "gpt": probability}, self.model_id, {"total": 1.5})
+        stages = {"ngram": probability, "gpt": probability}
+        return Score(probability, stages, self.model_id, {"total": 1.5}, recalled=self.recalled)
 
 
 def make_bundle(folder: Path) -> bundles.Bundle:

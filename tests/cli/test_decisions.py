@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
+from spamfilter.correction import Recall
 from spamfilter.message import Envelope, Message
 from spamfilter.policy import Policy, decide
 from spamfilter.store.database import store_url
 from spamfilter.store.decisions import DecisionStore
-from spamfilter.verdict import Disposition, Failure, FailureKind
+from spamfilter.verdict import Disposition, Failure, FailureKind, Label
 from tests.cli.conftest import Run
 from tests.fakes import THRESHOLDS, score
 
@@ -80,6 +82,21 @@ def test_one_decision_whole(run: Run, state: Path) -> None:
         assert part in shown
     assert "not scanned: timeout (30 s)" in run("decisions", "show", "ac3", "--state-dir", state).stdout
     assert json.loads(run("decisions", "show", "--json", "aa", "--state-dir", state).stdout)["label"] == "ham"
+
+
+@pytest.mark.parametrize(("label", "memory"), [(Label.SPAM, 1.0), (Label.HAM, 0.0)])
+def test_a_decision_that_a_corrected_message_made_says_so(
+    run: Run, tmp_path: Path, label: Label, memory: float
+) -> None:
+    recall = Recall("c" * 64, label, datetime(2026, 11, 20, 12, tzinfo=UTC).timestamp(), 0.95)
+    known = replace(score(0.99), stages={"ngram": 0.5, "memory": memory}, recalled=recall)
+    store = DecisionStore(store_url("", tmp_path))
+    store.open()
+    store.record(Message(b"x", "smtp", id="ad4"), decide("ad4", known, Policy(THRESHOLDS)))
+    store.close()
+    shown = run("decisions", "show", "ad4", "--state-dir", tmp_path).stdout
+    assert f"like a message marked {label}" in shown
+    assert "memory" not in shown
 
 
 @pytest.mark.parametrize(

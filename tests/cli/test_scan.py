@@ -12,7 +12,9 @@ import pytest
 from click.testing import Result
 
 from spamfilter.classifier.bundle import Bundle
+from spamfilter.correction import Recall
 from spamfilter.engine import pool
+from spamfilter.verdict import Label
 from tests.cli.conftest import Run, ScriptedClassifier
 from tests.engine.scripted import FACTORY
 
@@ -44,6 +46,14 @@ def test_one_object_a_path_in_the_order_of_the_paths(run: Run, tmp_path: Path, s
         "model": "scripted-1",
         "ms": 1.5,
     }
+
+
+def test_a_recall_is_told(run: Run, tmp_path: Path, scripted: ScriptedClassifier) -> None:
+    scripted.recalled = Recall("c", Label.SPAM, 1764000000.0, 0.95)
+    _write(tmp_path, a=SPAM)
+    [line] = _lines(run("scan", "--jsonl", "a"))
+    assert line["recalled"] == {"label": "spam", "time": 1764000000.0, "similarity": 0.95}
+    assert "like a marked spam 0.95" in " ".join(run("scan", "a").stdout.split())
 
 
 def test_what_cannot_be_scanned_is_an_object_too(

@@ -9,6 +9,10 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+
+from spamfilter.classifier.examined import Examined
+from spamfilter.document import Document, extract, render
 from spamfilter.message import Message
 from spamfilter.verdict import Failure, FailureKind, Score
 
@@ -22,6 +26,19 @@ class Scripted:
 
     def score(self, messages: Sequence[Message]) -> list[Score | Failure]:
         return [self._one(message, len(messages), place) for place, message in enumerate(messages)]
+
+    def examine(self, message: Message) -> Examined | Failure:
+        outcome = self._one(message, 1, 0)
+        if isinstance(outcome, Failure):
+            return outcome
+        return self._examined(extract(message.raw, message.kind), outcome)
+
+    def examine_document(self, document: Document) -> Examined | Failure:
+        return self._examined(document, Score(0.25, {}, self.model_id))
+
+    def _examined(self, document: Document, score: Score) -> Examined:
+        head, tail = render(document)
+        return Examined(score, document, head, tail, np.arange(64, dtype=np.uint32), np.ones(3, np.float16))
 
     def _one(self, message: Message, batch: int, place: int) -> Score | Failure:
         text = message.raw.decode("latin-1")
@@ -82,6 +99,15 @@ def load_with(bundle: Path, **options: object) -> Scripted:
     """Named after the options that it was given."""
     made = Scripted()
     made.model_id = repr(sorted(options.items()))
+    return made
+
+
+def load_named(bundle: Path, **options: object) -> Scripted:
+    """Named after its bundle's folder; one that is marked so loads once only."""
+    made = load(bundle)
+    made.model_id = bundle.name
+    if (bundle / "bad-after-one").exists():
+        (bundle / "bad-after-one").rename(bundle / "bad")
     return made
 
 

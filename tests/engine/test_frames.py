@@ -6,13 +6,17 @@ import contextlib
 import io
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from spamfilter.classifier.examined import Examined
+from spamfilter.correction import Recall
+from spamfilter.document import extract, render
 from spamfilter.engine import frames
 from spamfilter.message import Envelope, Kind, Message, Peer
-from spamfilter.verdict import Failure, FailureKind, Score
+from spamfilter.verdict import Failure, FailureKind, Label, Score
 
 # What SMTP puts into an envelope is not always text: undecodable bytes arrive as lone surrogates.
 text = st.text(st.characters(), max_size=40)
@@ -27,6 +31,7 @@ scores = st.builds(
     text,
     st.dictionaries(text, units, max_size=3),
     st.booleans(),
+    st.none() | st.builds(Recall, text, st.sampled_from([Label.HAM, Label.SPAM]), st.floats(0, 2e9), units),
 )
 outcomes = scores | st.builds(Failure, st.sampled_from(FailureKind), text)
 headers = st.dictionaries(text, text | st.integers() | st.booleans(), max_size=5)
@@ -60,6 +65,26 @@ def test_blocking_read_gives_the_same(wanted: list[tuple[dict[str, Any], bytes]]
     stream = io.BytesIO(b"".join(frames.encode(header, body) for header, body in wanted))
     assert [frames.read(stream) for _ in wanted] == wanted
     assert frames.read(stream) is None
+
+
+@given(st.integers(0), scores, st.binary(max_size=300), st.sampled_from(Kind))
+def test_what_was_examined_survives(number: int, score: Score, raw: bytes, kind: Kind) -> None:
+    document = extract(raw, kind)
+    fingerprint, pooled = np.arange(64, dtype=np.uint32) << 20, np.linspace(-3, 3, 7).astype(np.float16)
+    examined = Examined(score, document, *render(document), fingerprint, pooled)
+    (frame,) = frames.Decoder().feed(frames.encode_answer(number, examined))
+    back_number, back = frames.decode_answer(frame)
+    assert back_number == number and isinstance(back, Examined)
+    assert (back.score, back.document, back.head, back.tail) == (score, document, *render(document))
+    assert back.fingerprint.tolist() == fingerprint.tolist() and back.pooled.tolist() == pooled.tolist()
+
+
+def test_a_message_may_ask_to_be_examined() -> None:
+    message = Message(b"x", "cli")
+    for ask in frames.Ask:
+        (frame,) = frames.Decoder().feed(frames.encode_message(1, message, last=True, ask=ask))
+        assert frames.asked(frame) is ask
+        assert frames.decode_message(frame) == (1, message, True)
 
 
 @given(st.data())
@@ -100,3 +125,7 @@ def test_a_frame_of_the_wrong_sort_is_refused() -> None:
         frames.decode_answer(frames.Frame({"n": 1}))
     with pytest.raises(frames.FrameError, match="not an answer"):
         frames.decode_answer(frames.Frame({"n": 1, "failure": "weather", "detail": ""}))
+    whole = {"n": 1, "probability": 0.5, "stages": {}, "model": "m", "timings": {}, "known": False}
+    for broken in ({"recalled": ["c", "unsure?", 1, 1]}, {"recalled": ["c"]}, {"examined": {}}, {"examined": 7}):
+        with pytest.raises(frames.FrameError, match="not an answer"):
+            frames.decode_answer(frames.Frame({**whole, **broken}))

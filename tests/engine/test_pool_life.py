@@ -28,7 +28,7 @@ async def test_start_says_why_a_bundle_cannot_be_loaded(engine: Callable[..., En
     with pytest.raises(EngineError, match=r"weights\.onnx: hash differs") as caught:
         await pool.start()
     assert str(tmp_path) in str(caught.value)
-    assert pool._processes == set()
+    assert not pool._processes
     assert kinds(await pool.score(message())) == ["engine_down"]
 
 

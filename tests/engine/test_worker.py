@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from spamfilter.classifier.examined import Examined
 from spamfilter.engine import frames, worker
 from spamfilter.message import Message
 from spamfilter.verdict import Failure, FailureKind, Score
@@ -36,6 +37,22 @@ def test_says_ready_answers_and_ends_with_its_input(tmp_path: Path) -> None:
     assert ready.header["model"] == "scripted-1" and ready.header["load_s"] >= 0
     assert [frames.decode_answer(frame)[0] for frame in answers] == [0, 1, 0]
     assert child.returncode == 0
+
+
+def test_scores_and_examines_in_one_batch(tmp_path: Path) -> None:
+    asked = [(b"one", False), (b"two", True), (b"RAISE", True), (b"three", False)]
+    data = b"".join(
+        frames.encode_message(
+            n, Message(body, "cli"), last=n == 3, ask=frames.Ask.EXAMINE if whole else frames.Ask.SCORE
+        )
+        for n, (body, whole) in enumerate(asked)
+    )
+    (_, *answers), _ = finish(launch(tmp_path), data)
+    found = [frames.decode_answer(frame) for frame in answers]
+    assert [number for number, _ in found] == [0, 1, 2, 3]
+    assert [type(outcome) for _, outcome in found] == [Score, Examined, Failure, Score]
+    assert isinstance(found[1][1], Examined) and found[1][1].document.text == "two"
+    assert isinstance(found[3][1], Score) and found[3][1].stages["place"] == 1  # of the two that were scored
 
 
 def test_prints_cannot_corrupt_the_frames(tmp_path: Path) -> None:

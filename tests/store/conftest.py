@@ -13,8 +13,10 @@ from spamfilter.message import Envelope, Message, Peer
 from spamfilter.policy import Policy, decide
 from spamfilter.store.database import store_url
 from spamfilter.store.decisions import DecisionStore
+from spamfilter.store.labels import LabelStore
 from spamfilter.verdict import Decision, Failure
 from tests.fakes import THRESHOLDS, score
+from tests.store.labelling import Open
 
 Make = Callable[..., tuple[Message, Decision]]
 
@@ -52,3 +54,24 @@ def make() -> Make:
         return message, decide(message.id, found, Policy(THRESHOLDS))
 
     return made
+
+
+@pytest.fixture
+def opened(url: URL) -> Iterator[Open]:
+    """A function that opens the labels with options; all are closed at the end."""
+    made: list[LabelStore] = []
+
+    def opened(at: URL = url, **options: object) -> LabelStore:
+        store = LabelStore(at, **options)  # type: ignore[arg-type]
+        store.open()
+        made.append(store)
+        return store
+
+    yield opened
+    for store in made:
+        store.close()
+
+
+@pytest.fixture
+def labels(opened: Open) -> LabelStore:
+    return opened()

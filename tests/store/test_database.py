@@ -34,8 +34,10 @@ def test_migrations_lead_to_the_schema(url: URL) -> None:
     migrate(engine)
     with engine.connect() as connection:
         assert compare_metadata(MigrationContext.configure(connection), metadata) == []
-        indexes = {index["name"] for index in inspect(connection).get_indexes("decisions")}
-    assert indexes == {index.name for index in metadata.tables["decisions"].indexes}
+        for name, table in metadata.tables.items():
+            indexes = {index["name"] for index in inspect(connection).get_indexes(name)}
+            assert indexes == {index.name for index in table.indexes}
+    assert set(metadata.tables) == {"decisions", "labels", "examples"}
     engine.dispose()
 
 

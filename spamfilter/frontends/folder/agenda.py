@@ -40,6 +40,7 @@ class Brake:
     """
 
     backoff: Backoff
+    part: str = "folder"
     reason: str = ""
     until: float = 0.0
     _times: int = 0
@@ -50,7 +51,7 @@ class Brake:
             return
         if not self.reason:
             _log.warning(
-                "folder.paused",
+                f"{self.part}.paused",
                 reason=reason,
                 effect="no file is taken; those in the folder wait where they are",
                 **details,
@@ -62,7 +63,7 @@ class Brake:
     def release(self) -> None:
         """A file got through."""
         if self.reason:
-            _log.info("folder.resumed", after=self.reason)
+            _log.info(f"{self.part}.resumed", after=self.reason)
         self.reason, self.until, self._times = "", 0.0, 0
 
 

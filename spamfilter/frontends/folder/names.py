@@ -15,16 +15,21 @@ from spamfilter.message import new_message_id
 
 _MAX_BYTES = 255  # NAME_MAX of every Linux file system
 _MAX_EXTENSION = 16
-_CLAIM = re.compile(r"([0-9a-f]{16,32})\.([in])\.(.+)", re.S)
+_CLAIM = re.compile(r"([0-9a-f]{16,32})\.([insh])\.(.+)", re.S)
 _TEMPORARY = re.compile(r"\.([0-9a-f]{16,32})\.part")
 REASON_SUFFIX = ".reason.txt"
 
 
 class Source(Enum):
-    """Where a file was dropped. In a Maildir's `new/` a file is complete by definition."""
+    """Where a file was dropped: to be scanned (`in/`, and a Maildir's `new/`), or to be learned (`spam/`, `ham/`).
+
+    In `new/` a file is complete by definition.
+    """
 
     IN = "in"
     NEW = "new"
+    SPAM = "spam"
+    HAM = "ham"
 
     @property
     def code(self) -> str:
@@ -47,7 +52,7 @@ def parse_claim(filename: str) -> tuple[str, Source, str]:
     match = _CLAIM.fullmatch(filename)
     if match is None:
         return new_message_id(), Source.IN, filename
-    return match[1], Source.IN if match[2] == Source.IN.code else Source.NEW, match[3]
+    return match[1], next(source for source in Source if source.code == match[2]), match[3]
 
 
 def with_id(name: str, claim_id: str) -> str:

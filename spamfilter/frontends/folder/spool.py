@@ -30,7 +30,6 @@ from spamfilter.message import body_offset, new_message_id
 
 _log = structlog.get_logger(__name__)
 RESULTS = ("ham", "unsure", "spam")
-_FOLDERS = ("in", "new", "cur", "tmp", "work", *RESULTS, "failed")
 _CHUNK = 1024 * 1024
 
 
@@ -90,12 +89,30 @@ class Content:
     mode: int
 
 
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Which folders there are beside `work/` and `failed/`: for arrivals, for what is published, and others."""
+
+    sources: tuple[Source, ...]
+    results: tuple[str, ...] = ()
+    others: tuple[str, ...] = ()
+
+    @property
+    def folders(self) -> tuple[str, ...]:
+        """All of them."""
+        return (*(source.value for source in self.sources), *self.others, "work", *self.results, "failed")
+
+
+SCANNED = Layout((Source.IN, Source.NEW), RESULTS, ("cur", "tmp"))
+
+
 class Spool:
     """One instance's hold on the folder. `open` before anything else, `close` at the end."""
 
-    def __init__(self, root: Path, *, max_message_bytes: int, min_free_bytes: int) -> None:
+    def __init__(self, root: Path, *, max_message_bytes: int, min_free_bytes: int, layout: Layout = SCANNED) -> None:
         self.root = root.absolute()
-        self.arrivals = {source: self.root / source.value for source in Source}
+        self.arrivals = {source: self.root / source.value for source in layout.sources}
+        self._layout = layout
         self._work = self.root / "work"
         self._own = self._work / new_message_id()
         self._max_message_bytes = max_message_bytes
@@ -108,9 +125,10 @@ class Spool:
         Raises OSError where that cannot be done, and ValueError when arrivals could not be claimed by a rename.
         """
         self.make_folders()
-        devices = {name: (self.root / name).stat().st_dev for name in ("in", "new", "work")}
-        if len(set(devices.values())) > 1:
-            raise ValueError("in/, new/ and work/ must lie on one file system: files are claimed by renaming them")
+        devices = {path.stat().st_dev for path in (*self.arrivals.values(), self._work)}
+        if len(devices) > 1:
+            arrivals = "/, ".join(source.value for source in self._layout.sources)
+            raise ValueError(f"{arrivals}/ and work/ must lie on one file system: files are claimed by renaming them")
         self._lock = disk.locked(self._lock_path(self._own))
         if self._lock is None:
             raise BlockingIOError(errno.EWOULDBLOCK, "locked by another process", str(self._lock_path(self._own)))
@@ -127,7 +145,7 @@ class Spool:
 
     def make_folders(self) -> None:
         """Create what is missing."""
-        for name in _FOLDERS:
+        for name in self._layout.folders:
             (self.root / name).mkdir(parents=True, exist_ok=True)
         if self._lock is not None:
             self._own.mkdir(exist_ok=True)
@@ -157,7 +175,7 @@ class Spool:
 
     def require_room(self) -> None:
         """Raise NoRoomError when any folder's file system is nearly full."""
-        for name in ("work", *RESULTS):
+        for name in ("work", *self._layout.results):
             room = os.statvfs(self.root / name)
             if (free := room.f_bavail * room.f_frsize) < self._min_free_bytes:
                 raise NoRoomError(free)
@@ -169,7 +187,7 @@ class Spool:
         claim_id = new_message_id()
         target = self._own / names.claim_name(claim_id, arrival.source, arrival.name)
         try:
-            if arrival.source is Source.IN and not _arrival(*arrival.key, path.lstat()).same_as(arrival):
+            if arrival.source is not Source.NEW and not _arrival(*arrival.key, path.lstat()).same_as(arrival):
                 raise StillWrittenError
             path.rename(target)
         except FileNotFoundError:
@@ -279,7 +297,7 @@ class Spool:
 
         They are listed before the claims, and no claim id is used twice, so a living daemon's are never hit.
         """
-        temporaries = [path for result in RESULTS for path in (self.root / result).glob(".*.part")]
+        temporaries = [path for result in self._layout.results for path in (self.root / result).glob(".*.part")]
         open_ids = {names.parse_claim(path.name)[0] for path in self._work.glob("*/*")} if temporaries else set()
         for path in temporaries:
             claim_id = names.parse_temporary(path.name)
@@ -302,7 +320,7 @@ class Spool:
 
     def _was_published(self, claimed: Claimed) -> bool:
         """True, and the claimed file is removed, when its daemon died after publishing it."""
-        for result in RESULTS:
+        for result in self._layout.results:
             folder = self.root / result
             temporary = folder / names.temporary_name(claimed.id)
             links = temporary.stat().st_nlink if temporary.exists() else 0

@@ -49,12 +49,14 @@ class Watch(FileSystemEventHandler):
     """Names of files that appeared or changed, until somebody takes them.
 
     `wake` is called on the loop that `start` ran on, once for any number of events between two calls of `take`.
+    `option`: the part of the configuration that the folders are set in, for the log.
     """
 
-    def __init__(self, folders: dict[Source, Path], wake: Callable[[], None]) -> None:
+    def __init__(self, folders: dict[Source, Path], wake: Callable[[], None], option: str = "folder") -> None:
         self._sources = {os.fsencode(path): source for source, path in folders.items()}
         self._folders = folders
         self._wake = wake
+        self._option = option
         self._lock = threading.Lock()
         self._names: set[Key] = set()
         self._overflown = False
@@ -76,9 +78,9 @@ class Watch(FileSystemEventHandler):
             observer.unschedule_all()
             sysctl = _SYSCTL.get(error.errno or 0, "")
             _log.warning(
-                "folder.watch_unavailable",
+                f"{self._option}.watch_unavailable",
                 error=str(error),
-                effect="new files are found by rescans only, every folder.rescan_s seconds",
+                effect=f"new files are found by rescans only, every {self._option}.rescan_s seconds",
                 **({"remedy": f"raise the limit: sysctl -w {sysctl}=<larger>"} if sysctl else {}),
             )
             return False
