@@ -77,6 +77,7 @@ class RollbackSettings(Section):
 
 class ModelSettings(Section):
     bundle: str
+    shadow_share: float = Field(gt=0, le=1)
     rollback: RollbackSettings
 
 

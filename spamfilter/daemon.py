@@ -1,7 +1,7 @@
 """The composition root: builds everything once, starts it, serves, and stops it, in an order that is written here.
 
-    start:  state directory (lock) -> decision log -> labels -> engine with its model -> frontends
-    stop:   frontends (no new mail, finish what is in work) -> labels -> engine -> decision log (flush) -> lock
+    start:  state directory (lock) -> decision log -> labels -> engine with its model -> shadow -> frontends
+    stop:   frontends (no new mail, finish what is in work) -> shadow -> labels -> engine -> decision log -> lock
 
 Mail is taken only when all behind it stands, and the log outlives everything that writes to it. SIGTERM, SIGINT and
 SIGHUP begin the stop, with `GRACE_S` for what is in work; a second one cuts that short, and a third one kills.
@@ -27,6 +27,7 @@ from spamfilter.engine.pool import EngineError, EnginePool
 from spamfilter.model_watch import ModelWatch, Served, first_choice
 from spamfilter.policy import Policy
 from spamfilter.scanner import Engine, Scanner
+from spamfilter.shadow_watch import ShadowWatch
 from spamfilter.state_dir import StateDir
 from spamfilter.store.database import store_url
 from spamfilter.store.decisions import DecisionStore
@@ -78,7 +79,8 @@ class Daemon:
         self.engine = engine
         self.models: Part = engine
         self.teacher: Teacher | None = None
-        self.scanner = Scanner(engine, policy, self.log, max_message_bytes=config.engine.max_message_mib * MIB)
+        self.shadow = ShadowWatch(config, engine)
+        self.scanner = Scanner(self.shadow, policy, self.log, max_message_bytes=config.engine.max_message_mib * MIB)
         self.frontends: dict[str, Part] = dict(_frontends(config, self.scanner))
         if not self.frontends:
             raise StartError("nothing to serve: set smtp.enabled or folder.enabled to true")
@@ -128,6 +130,7 @@ class Daemon:
         await self._start("engine", self.models)
         if self.teacher is not None and isinstance(self.models, ModelWatch) and self.models.served is not None:
             await self.teacher.switch(self.models.served.model_id)
+        await self._start("shadow", self.shadow)
         for name, frontend in self.frontends.items():
             await self._start(name, frontend)
 
@@ -135,6 +138,8 @@ class Daemon:
         self._stop_by = time.monotonic() + GRACE_S
         running = [(name, part) for name, part in self.frontends.items() if name in self._started]
         await asyncio.gather(*(self._end(name, frontend) for name, frontend in running))
+        if "shadow" in self._started:
+            await self._end("shadow", self.shadow)
         if self.teacher is not None and "labels" in self._started:
             await self._end("labels", self.teacher)
         if "engine" in self._started:

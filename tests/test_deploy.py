@@ -17,17 +17,18 @@ from tests.__main__ import ROOT
 
 DEPLOY = ROOT / "deploy"
 UNIT = DEPLOY / "systemd" / "spamfilter.service"
+RETRAIN, TIMER = (DEPLOY / "systemd" / f"spamfilter-retrain.{kind}" for kind in ("service", "timer"))
 AFTER_QUEUE = DEPLOY / "postfix" / "after-queue"
 
 SERVE = "python3 -m venv .venv && .venv/bin/pip install -q -c constraints.txt . && .venv/bin/spamfilter serve"
 TEST = "python3 -m venv .venv && .venv/bin/pip install -q -c constraints.txt -e '.[dev]' && .venv/bin/python -m tests"
 
 
-def _unit() -> configparser.ConfigParser:
+def _unit(path: Path = UNIT) -> configparser.ConfigParser:
     # interpolation off: % starts systemd's own specifiers
     parser = configparser.ConfigParser(interpolation=None, strict=True)
     parser.optionxform = str  # type: ignore[assignment,method-assign]
-    parser.read_string(UNIT.read_text("utf-8"))
+    parser.read_string(path.read_text("utf-8"))
     return parser
 
 
@@ -43,10 +44,11 @@ def test_ci_script_is_valid_bash() -> None:
     subprocess.run(["bash", "-n", str(ROOT / ".ci" / "run")], check=True)
 
 
-def test_unit_starts_a_command_that_exists() -> None:
+@pytest.mark.parametrize("unit", [UNIT, RETRAIN], ids=lambda unit: unit.name)
+def test_unit_starts_a_command_that_exists(unit: Path) -> None:
     from spamfilter.cli import main
 
-    program, *arguments = _unit()["Service"]["ExecStart"].split()
+    program, *arguments = _unit(unit)["Service"]["ExecStart"].split()
     assert Path(program).name == "spamfilter"
     assert isinstance(main, click.Group)
     command = main.commands[arguments[0]]
@@ -54,8 +56,9 @@ def test_unit_starts_a_command_that_exists() -> None:
     assert [a for a in arguments if a.startswith("--") and a not in known] == []
 
 
-def test_unit_and_configuration_agree_on_the_state_directory() -> None:
-    service = _unit()["Service"]
+@pytest.mark.parametrize("unit", [UNIT, RETRAIN], ids=lambda unit: unit.name)
+def test_unit_and_configuration_agree_on_the_state_directory(unit: Path) -> None:
+    service = _unit(unit)["Service"]
     name, value = service["Environment"].split("=", 1)
     assert value == f"/var/lib/{service['StateDirectory']}"
     assert config.load(environ={name: value}).state_dir == Path(value)
@@ -66,13 +69,42 @@ def test_unit_leaves_the_daemon_time_to_answer() -> None:
     assert int(_unit()["Service"]["TimeoutStopSec"]) > settings.engine.deadline_s
 
 
-def test_unit_satisfies_systemd(tmp_path: Path) -> None:
+def test_retraining_is_shut_in_as_the_daemon_is() -> None:
+    daemon, retrain = (_unit(unit)["Service"] for unit in (UNIT, RETRAIN))
+    shut = [key for key in daemon if key.startswith(("Protect", "Private", "Restrict", "SystemCall", "NoNew", "Lock"))]
+    assert len(shut) > 15
+    assert {key: retrain.get(key) for key in shut} == {key: daemon[key] for key in shut}
+    assert (retrain["User"], retrain["UMask"]) == (daemon["User"], daemon["UMask"])
+
+
+def test_retraining_has_the_memory_and_the_exit_codes_of_the_command() -> None:
+    from spamfilter.cli import retrain as command
+
+    service = _unit(RETRAIN)["Service"]
+    assert int(service["MemoryMax"].removesuffix("M")) > config.load(environ={}).retrain.memory_mib
+    assert int(service["SuccessExitStatus"]) == command.REFUSED
+    assert int(service["Nice"]) == command.NICENESS
+    assert service["ExecStart"].endswith(" retrain --schedule")
+
+
+def test_the_timer_and_its_unit_are_installed_together() -> None:
+    readme = (DEPLOY / "systemd" / "README.md").read_text("utf-8")
+    assert TIMER.stem == RETRAIN.stem  # a timer starts the service of its name
+    assert f"deploy/systemd/{RETRAIN.name} deploy/systemd/{TIMER.name} /etc/systemd/system/" in readme
+    assert f"systemctl enable --now {TIMER.name}" in readme
+    assert "Install" not in _unit(RETRAIN)
+
+
+@pytest.mark.parametrize("unit", [UNIT, RETRAIN, TIMER], ids=lambda unit: unit.name)
+def test_unit_satisfies_systemd(tmp_path: Path, unit: Path) -> None:
     analyze = shutil.which("systemd-analyze")
     if analyze is None:
         pytest.skip("no systemd-analyze: apt-get install systemd")
-    copy = tmp_path / UNIT.name
-    # verify wants an executable that exists; ours is where the README installs it
-    copy.write_text(UNIT.read_text("utf-8").replace("/opt/spamfilter/bin/spamfilter", sys.executable))
+    for each in (UNIT, RETRAIN, TIMER):  # a timer is verified with its service beside it
+        # verify wants an executable that exists; ours is where the README installs it
+        text = each.read_text("utf-8").replace("/opt/spamfilter/bin/spamfilter", sys.executable)
+        (tmp_path / each.name).write_text(text)
+    copy = tmp_path / unit.name
     result = subprocess.run([analyze, "verify", "--man=no", str(copy)], capture_output=True, text=True, check=False)
     assert (result.returncode, result.stderr) == (0, "")
 

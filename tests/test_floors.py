@@ -31,6 +31,7 @@ FLOORS: dict[str, int] = {
     "console": 4,
     "model_watch": 4,
     "teacher": 4,
+    "shadow_watch": 4,
     "daemon": 5,
     "cli": 6,
     "__main__": 7,

@@ -24,6 +24,8 @@ from trainer.evaluation.scoring import STAGES as TITLES
 from trainer.evidence import Evidence
 from trainer.experiments import sources
 from trainer.export import Parts, write_bundle
+from trainer.inputs import Inputs
+from trainer.replay import Origin, chosen, replay_of
 from trainer.stacking import (
     STAGES,
     Calibration,
@@ -32,6 +34,7 @@ from trainer.stacking import (
     origin_weights,
     platt,
     shares_without,
+    snapshot,
     threshold_table,
     units_of,
 )
@@ -74,11 +77,12 @@ def assemble(table: pd.DataFrame, run: Path, out: Path, *, name: str = "default"
 
     home = unseen("holdout", holdout)
     stamp = fingerprint_of(table)
-    foreign = [
-        found.unseen
+    left_out = [
+        found
         for source in sources.SOURCES
         if (found := sources.load(run / sources.FOLDER / f"{source}.npz", evidence, source, stamp)) is not None
     ]
+    foreign = [found.unseen for found in left_out]
     parts = [home, *foreign]
     calibration = Calibration.fit(parts)
     ensemble = {"stages": _stages(parts), **calibration.weights(home.units)}
@@ -102,9 +106,15 @@ def assemble(table: pd.DataFrame, run: Path, out: Path, *, name: str = "default"
         "data": stamp,
     }
     tokenizer = run / "pretrain" / "tokenizer.tiktoken"
-    return write_bundle(
-        out, name, model, Parts(tokenizer, *served, ensemble, thresholds, spared, metrics, training, SAMPLES), int8=int8
+    origins = [Origin(holdout, home), *(Origin(one.rows, one.unseen) for one in left_out)]
+    rows = chosen(origins, table["group"].to_numpy())
+    read = Inputs(evidence.counts[rows], evidence.matrix[rows], evidence.states(rows, served[0], model))
+    replay = replay_of(origins, rows, read, evidence.spam[rows], evidence.source[rows], served[0].idf)
+    standing = snapshot(thresholds, [(calibration.probability(part), part.spam) for part in parts])
+    whole = Parts(
+        tokenizer, *served, ensemble, thresholds, spared, metrics, training, SAMPLES, replay=replay, snapshot=standing
     )
+    return write_bundle(out, name, model, whole, int8=int8)
 
 
 def measure(title: str, part: Unseen, calibration: Calibration) -> dict[str, dict[str, float]]:

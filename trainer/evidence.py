@@ -14,6 +14,7 @@ from trainer.data.prepared import fact_matrix, render_columns
 from trainer.gpt import GPT
 from trainer.linear import Counts, count, fit_facts, fit_ngram, score_ngram, source_weights
 from trainer.recipes.finetune import score as score_gpt
+from trainer.recipes.probe import pooled_states
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,12 +67,24 @@ class Evidence:
     ) -> dict[str, np.ndarray]:
         """Every stage's linear scores of the given rows, by name."""
         heads, tails = render_columns(self.table.iloc[rows])
-        linear, worst = score_ngram(ngram, self.counts[rows])
-        closer = [
-            passages(head, tail)[place] if place else "" for head, tail, place in zip(heads, tails, worst, strict=True)
-        ]
+        linear, closer = self._closers(rows, ngram)
         return {
             "ngram": linear,
             "facts": np.nan_to_num(self.matrix[rows]) @ facts.weights + facts.bias,
             "gpt": score_gpt(model, self.tokenizer, heads, tails, closer=closer, precision=precision),
         }
+
+    def states(self, rows: np.ndarray, ngram: NgramModel, model: GPT) -> np.ndarray:
+        """The GPT's pooled states (N, C) of the given rows, read as in service."""
+        heads, tails = render_columns(self.table.iloc[rows])
+        _, closer = self._closers(rows, ngram)
+        read = zip(heads, tails, closer, strict=True)
+        windows = [self.tokenizer.window(head, tail, model.config.context, last) for head, tail, last in read]
+        return pooled_states(model, windows, self.tokenizer.end, precision="auto")
+
+    def _closers(self, rows: np.ndarray, ngram: NgramModel) -> tuple[np.ndarray, list[str]]:
+        """The n-grams' scores (N,), and the passage that the GPT reads beside the beginning, "" for none."""
+        heads, tails = render_columns(self.table.iloc[rows])
+        linear, worst = score_ngram(ngram, self.counts[rows])
+        read = zip(heads, tails, worst, strict=True)
+        return linear, [passages(head, tail)[place] if place else "" for head, tail, place in read]

@@ -19,14 +19,18 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from spamfilter.classifier.bundle import MANIFEST, Bundle, write_manifest
-from spamfilter.classifier.ensemble import SELF_TEST, Ensemble
+from spamfilter.classifier.ensemble import HEAD, SELF_TEST, Ensemble
 from spamfilter.classifier.facts import FactsModel
+from spamfilter.classifier.gpt_runtime import Head
 from spamfilter.classifier.ngram import NgramModel
+from spamfilter.drift import SNAPSHOT
 from spamfilter.message import Message, kind_of
 from spamfilter.verdict import Failure
+from trainer import replay as replays
 from trainer.errors import RecipeError
 from trainer.evaluation.model_card import model_card
 from trainer.gpt import GPT
+from trainer.replay import Replay
 
 
 class ServingGPT(nn.Module):
@@ -150,6 +154,8 @@ class Parts:
     metrics: Mapping[str, Any]
     training: Mapping[str, Any]
     samples: Mapping[str, bytes]
+    replay: Replay | None = None
+    snapshot: Mapping[str, Any] | None = None
 
 
 def write_bundle(out: Path, name: str, model: GPT, parts: Parts, *, int8: bool = True) -> Bundle:
@@ -161,6 +167,11 @@ def write_bundle(out: Path, name: str, model: GPT, parts: Parts, *, int8: bool =
     shutil.copyfile(parts.tokenizer, fresh / "tokenizer.tiktoken")
     parts.ngram.save(fresh / "ngram.npz")
     parts.facts.save(fresh / "facts.npz")
+    weight, bias = (parameter.detach().numpy() for parameter in (model.classifier.weight, model.classifier.bias))
+    # beside the graph, so that a retraining can replace it without torch
+    Head(weight[1] - weight[0], float(bias[1] - bias[0])).save(fresh / HEAD)
+    if parts.replay is not None:
+        replays.save(fresh / replays.FILE, parts.replay)
     (fresh / SELF_TEST).write_text("[]", "utf-8")
     content: dict[str, Any] = {
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -171,6 +182,8 @@ def write_bundle(out: Path, name: str, model: GPT, parts: Parts, *, int8: bool =
         "metrics": parts.metrics,
         "training": parts.training,
     }
+    if parts.snapshot is not None:
+        content[SNAPSHOT] = parts.snapshot
     (fresh / "MODEL_CARD.md").write_text(model_card(name, content), "utf-8")
     draft = Ensemble(write_manifest(fresh, name, content))
     (fresh / SELF_TEST).write_text(

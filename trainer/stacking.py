@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from sklearn.linear_model import LogisticRegression
 
+from spamfilter.drift import snapshot_of
 from trainer.linear import source_weights
 
 STAGES = ("ngram", "facts", "gpt")
@@ -169,3 +170,13 @@ def threshold_table(
             recall = round(float((spam >= threshold).mean()), 4)
             table.append({"false_positive_rate": rate, "probability": threshold, "recall": recall})
     return table
+
+
+def snapshot(
+    thresholds: Sequence[Mapping[str, float]], found: Sequence[tuple[np.ndarray, np.ndarray]]
+) -> Mapping[str, Any]:
+    """How probabilities were spread when this model was made, at the default budgets; drift is measured against it."""
+    at = {row["false_positive_rate"]: row["probability"] for row in thresholds}
+    spam_at = at.get(0.005, max(at.values(), default=1.0))
+    probability, spam = (np.concatenate(column) for column in zip(*found, strict=True))
+    return snapshot_of(probability, spam, min(at.get(0.1, spam_at), spam_at), spam_at)

@@ -17,6 +17,7 @@ COMMANDS = {
     "evaluate": "Measure a model on a labelled set beside its baselines; write figures, plots and a report.",
     "compare": "Run the experiments that compare: strategies, bases, sources left out, attacks.",
     "export": "Fit the linear stages, calibrate, measure, write the bundle that the daemon serves.",
+    "retrain": "Retrain the model in service on what people corrected, and judge the candidate.",
     "reproduce": "Run the reference workflow from start to end and print claim beside result.",
 }
 

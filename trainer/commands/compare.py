@@ -11,6 +11,9 @@ EXPERIMENTS = {
     "strategies": "Each fine-tuning strategy: trained parameters, minutes, accuracy.",
     "bases": "The same fine-tuning from random weights, from The Verdict and from the mail corpora.",
     "evasion": "Recall under each attack, beside the linear SVM under the same.",
+    "feedback": "How fast a site's mail is learnt from corrections, beside bogofilter and naive Bayes.",
+    "stream": "A site's mail one after another, each judged and then corrected, beside bogofilter.",
+    "poison": "What wrong corrections cost, and whether a gate would have stopped them.",
     "sms": "The SMS collection: the reference protocol over six seeds, and five grouped folds.",
 }
 
@@ -34,4 +37,4 @@ class Experiments(click.Group):
 
 @click.group(cls=Experiments)
 def command() -> None:
-    """Run the experiments that compare: strategies, bases, sources left out, attacks."""
+    """Run the experiments that compare: strategies, bases, sources left out, attacks, corrections."""
