@@ -28,6 +28,7 @@ from typing import Any, Literal
 from spamfilter import classifier
 from spamfilter.classifier import bundle as shipped
 from spamfilter.classifier.bundle import MANIFEST, Bundle, BundleError, open_bundle
+from spamfilter.state_dir import sync_folder
 
 DEFAULT = "default"
 """The name of the bundle that ships with the package: always there, never installed or pruned."""
@@ -196,9 +197,9 @@ class Bundles:
             self._copy(bundle, copy)
             is_whole(copy)
             self._hand_over(copy)
-            _sync(copy)
+            sync_folder(copy)
             copy.rename(target)
-            _sync(self.folder)
+            sync_folder(self.folder)
         return name
 
     def activate(self, name: str, why: str, by: str) -> bool:
@@ -260,7 +261,7 @@ class Bundles:
             new.symlink_to(name)
             self._hand_over(new)
             new.replace(self.folder / CURRENT)
-            _sync(self.folder)
+            sync_folder(self.folder)
             self._note(Activation(datetime.now(UTC), name, bundle.model_id, before, kind, why, by))
         return True
 
@@ -276,7 +277,7 @@ class Bundles:
         finally:
             os.close(descriptor)
         self._hand_over(path)
-        _sync(self.folder)
+        sync_folder(self.folder)
 
     def _settle(self) -> None:
         """Sweep up what a killed process left, and give the link its line."""
@@ -328,7 +329,7 @@ class Bundles:
         """Take a model away: out of sight by one rename, then file by file."""
         gone = path.with_name(f"{_GONE}{path.name}-{secrets.token_hex(4)}")
         path.rename(gone)
-        _sync(self.folder)
+        sync_folder(self.folder)
         _delete(gone)
 
     def _came(self, name: str) -> datetime:
@@ -366,11 +367,3 @@ def _delete(path: Path) -> None:
         path.unlink()
     else:
         shutil.rmtree(path, ignore_errors=True)
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -35,6 +35,7 @@ from spamfilter.classifier.fingerprint import (
     similarities,
 )
 from spamfilter.correction import Recall
+from spamfilter.state_dir import sync_folder
 from spamfilter.verdict import Label
 
 log = structlog.get_logger(__name__)
@@ -182,11 +183,7 @@ class Memory:
             with contextlib.suppress(OSError):
                 Path(name).unlink()
             raise
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        sync_folder(path.parent)
 
     @classmethod
     def load(cls, path: Path) -> Self:

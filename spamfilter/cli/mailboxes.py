@@ -6,7 +6,6 @@ An mbox may be larger than memory, so it is read line by line, and a message tha
 from __future__ import annotations
 
 import os
-import re
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -14,11 +13,8 @@ from pathlib import Path
 from typing import IO
 
 from spamfilter.cli.outcomes import STDIN
+from spamfilter.mbox import pieces
 from spamfilter.message import Kind, Message, kind_of
-
-_SEPARATOR = re.compile(rb"From .{0,200}?\b(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun),? .{0,40}?\d\d:\d\d")
-_QUOTED = re.compile(rb">+From ")
-_MOST_LINE = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,43 +74,12 @@ def total_bytes(paths: Iterable[str]) -> int | None:
 
 
 def _of_stream(path: str, stream: IO[bytes], limit: int) -> Iterator[Found]:
-    first = stream.readline(_MOST_LINE)
-    if _SEPARATOR.match(first):
-        yield from _of_mbox(path, first, stream, limit)
-        return
-    raw = first + stream.read(max(0, limit + 1 - len(first)))
-    yield Found(path, _message(raw, limit), len(raw))
+    for number, raw, read in pieces(stream, limit):
+        yield Found(f"{path}:{number}" if number else path, _message(raw, limit), read)
 
 
-def _of_mbox(path: str, first: bytes, stream: IO[bytes], limit: int) -> Iterator[Found]:
-    """The messages of an mbox without their `From ` lines, and with `>From ` unquoted as mboxrd has it."""
-    number, size, held = 1, len(first), 0
-    lines: list[bytes] = []
-    blank = begins = False
-    while line := stream.readline(_MOST_LINE):
-        if begins_here := (blank and _SEPARATOR.match(line) is not None):
-            yield Found(f"{path}:{number}", _joined(lines, held, limit), size)
-            number, size, held, lines = number + 1, 0, 0, []
-        size += len(line)
-        if not begins_here:
-            held += len(line)
-            if held <= limit + 2:
-                lines.append(line[1:] if not begins and _QUOTED.match(line) else line)
-            else:
-                lines.clear()
-        blank = line in (b"\n", b"\r\n") and not begins
-        begins = not line.endswith(b"\n")  # the next piece goes on with this line
-    yield Found(f"{path}:{number}", _joined(lines, held, limit), size)
-
-
-def _joined(lines: list[bytes], held: int, limit: int) -> Message | str:
-    if lines and lines[-1] in (b"\n", b"\r\n"):  # it parts this message from the next
-        held -= len(lines.pop())
-    return _message(b"".join(lines), limit, held)
-
-
-def _message(raw: bytes, limit: int, size: int | None = None) -> Message | str:
-    if (len(raw) if size is None else size) > limit:
+def _message(raw: bytes | None, limit: int) -> Message | str:
+    if raw is None:
         return f"too_large: more than {limit} bytes (engine.max_message_mib)"
     kind = kind_of(raw)
     if kind is Kind.TEXT and b"\0" in raw:

@@ -26,6 +26,8 @@ from typing import IO, Any
 
 import click
 
+from spamfilter.state_dir import sync_folder
+
 LOCK_NAME = "retrain.lock"
 FOLDER, CANDIDATE, OUTCOME = "retrain", "candidate", "outcome.json"
 REPORTS = ("gate.json", "gate.md")
@@ -137,7 +139,7 @@ class Runs:
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(folder / OUTCOME)
-        _sync(folder)
+        sync_folder(folder)
         if outcome.installed is not None:
             _remove(folder / CANDIDATE)
 
@@ -175,11 +177,3 @@ def _outcome(folder: Path) -> Outcome | None:
 
 def _remove(folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

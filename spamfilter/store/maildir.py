@@ -14,6 +14,8 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
+from spamfilter.state_dir import sync_folder
+
 _FOLDERS = ("tmp", "new", "cur")
 _ENVELOPES = "envelopes"
 _ABANDONED_S = 36 * 3600  # the age at which Bernstein's text allows to remove a file from `tmp/`
@@ -79,15 +81,6 @@ def make_folder(path: Path) -> None:
     with suppress(FileExistsError):
         path.mkdir(mode=0o700)
     sync_folder(path.parent)
-
-
-def sync_folder(path: Path) -> None:
-    """Make the names in a folder durable. Raises OSError."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _write(path: Path, parts: Iterable[bytes]) -> None:

@@ -14,6 +14,7 @@ import secrets
 from pathlib import Path
 from typing import Any
 
+from spamfilter.state_dir import sync_folder
 from spamfilter.store.database import StoreError
 
 KEY_NAME = "labels.key"
@@ -90,19 +91,11 @@ def make_key(key_file: Path) -> Sealer:
             file.write(base64.b64encode(key) + b"\n")
             file.flush()
             os.fsync(file.fileno())
-        _sync_folder(key_file.parent)
+        sync_folder(key_file.parent)
     except OSError as error:
         key_file.unlink(missing_ok=True)
         raise SealError(f"{key_file}: the key cannot be written: {error.strerror}") from None
     return made
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _cipher(key: bytes) -> Any:

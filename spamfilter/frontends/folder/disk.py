@@ -100,12 +100,3 @@ def link_new(source: Path, target: Path, own: Path) -> Path:
             raise
     source.rename(own)
     return own
-
-
-def sync_folder(folder: Path) -> None:
-    """Make the names in a folder durable."""
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)

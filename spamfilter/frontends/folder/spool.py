@@ -27,6 +27,7 @@ from spamfilter.frontends.folder import disk, names
 from spamfilter.frontends.folder.names import Source
 from spamfilter.frontends.folder.watch import Key
 from spamfilter.message import body_offset, new_message_id
+from spamfilter.state_dir import sync_folder
 
 _log = structlog.get_logger(__name__)
 RESULTS = ("ham", "unsure", "spam")
@@ -235,7 +236,7 @@ class Spool:
             if (now.st_size, now.st_mtime_ns) != (content.size, content.mtime_ns):
                 raise StillWrittenError
             target = disk.link_new(temporary, folder / claimed.name, folder / names.with_id(claimed.name, claimed.id))
-            disk.sync_folder(folder)
+            sync_folder(folder)
         except BaseException:
             for path in filter(None, (target, temporary)):
                 with contextlib.suppress(OSError):
@@ -266,7 +267,7 @@ class Spool:
             except BaseException:
                 note.unlink(missing_ok=True)
                 raise
-            disk.sync_folder(folder)
+            sync_folder(folder)
             return target
         raise FileExistsError(errno.EEXIST, "name is taken", str(folder / claimed.name))
 
@@ -325,7 +326,7 @@ class Spool:
             temporary = folder / names.temporary_name(claimed.id)
             links = temporary.stat().st_nlink if temporary.exists() else 0
             if links > 1 or (folder / names.with_id(claimed.name, claimed.id)).exists():
-                disk.sync_folder(folder)
+                sync_folder(folder)
                 claimed.path.unlink()
                 temporary.unlink(missing_ok=True)
                 _log.info("folder.already_published", file=names.shown(claimed.name), folder=result)

@@ -32,6 +32,7 @@ from spamfilter.frontends.folder.watch import Key, Watch
 from spamfilter.frontends.learn import mailbox_file
 from spamfilter.frontends.learn.settings import PASSING, Learn
 from spamfilter.message import Message
+from spamfilter.state_dir import sync_folder
 from spamfilter.store.database import StoreError
 from spamfilter.verdict import Failure, Label
 
@@ -297,7 +298,7 @@ class LearnFolders:
         folder = self._spool.root / "done" / date.today().isoformat() / claimed.source.value
         folder.mkdir(parents=True, exist_ok=True)
         target = disk.link_new(claimed.path, folder / claimed.name, folder / names.with_id(claimed.name, claimed.id))
-        disk.sync_folder(folder)
+        sync_folder(folder)
         claimed.path.unlink(missing_ok=True)  # where there are no links it was renamed
         return target
 

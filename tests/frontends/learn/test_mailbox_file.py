@@ -50,7 +50,7 @@ def test_one_message_that_is_too_large_costs_only_itself(tmp_path: Path) -> None
     large = A + b"x" * 100 + b"\n"
     parts = raws(found(tmp_path / "mbox", LINE + A + b"\n" + LINE + large + b"\n" + LINE + B, limit=len(B)))
     assert parts[0] == A and parts[2] == B
-    assert f"too large: {len(large)} bytes" in str(parts[1])
+    assert "too large: more than 41 bytes" in str(parts[1])
 
 
 def test_a_large_file_is_not_read(tmp_path: Path) -> None:
@@ -59,7 +59,7 @@ def test_a_large_file_is_not_read(tmp_path: Path) -> None:
         file.write(A)
         file.truncate(60 * 2**20)
     (one,) = messages(path, path.name, "test", 48 * 2**20)
-    assert one.message == f"too large: {60 * 2**20} bytes, limit {48 * 2**20} (engine.max_message_mib)"
+    assert one.message == f"too large: more than {48 * 2**20} bytes (engine.max_message_mib)"
 
 
 def test_what_is_no_text_is_refused(tmp_path: Path) -> None:
