@@ -35,7 +35,7 @@ def serve(sources: Sources) -> None:
 
 
 def welcome(daemon: Daemon, sources: Sources) -> str:
-    """Five lines for a newcomer: where mail goes in and comes out, what to try, how to look and how to stop."""
+    """Six lines for a newcomer: where mail goes in and comes out, what to try, how to look, to teach and to stop."""
     config = daemon.config
     smtp, folder = "off (smtp.enabled)", "off (folder.enabled)"
     trial = "put a mail into the folder"
@@ -49,12 +49,16 @@ def welcome(daemon: Daemon, sources: Sources) -> str:
         path = config.path(config.folder.path).absolute()
         folder = f"drop .eml or .txt files into {path}/in; they come out in {path}/ham, unsure, spam"
     arguments = sources.as_arguments()
+    teach = f"{_program()} learn --spam FILES, or --ham"
+    if config.learn.folders.enabled:
+        teach += f"; or drop them into {config.path(config.learn.folders.path).absolute()}/spam, ham"
     return "\n".join(
         (
             f"mail:   {smtp}",
             f"folder: {folder}",
             f"try:    {trial}",
             f"look:   {_program()} decisions list{' ' if arguments else ''}{arguments}",
+            f"teach:  {teach}",
             f"stop:   Ctrl-C, or kill {os.getpid()}",
         )
     )
