@@ -53,6 +53,10 @@ class Online:
         self.bias += 0.1 * self.rate * error
 
 
+OFTEN = (25, 50, 100, 200, *range(400, 5000, 200))
+"""After so many corrections a site that lets its timer run each hour would have retrained."""
+
+
 @dataclass(frozen=True, slots=True)
 class Plan:
     """How the stream is learnt: steps of the online learner (0: none), whether texts are remembered, and after how
@@ -167,6 +171,7 @@ def command(data_dir: Path | None, run: Path, overrides: tuple[str, ...], name: 
         "memory, steps and retrainings": Plan(rate),
         "steps and retrainings": Plan(rate, memory=False),
         "memory and retrainings": Plan(0.0),
+        "memory and retrainings, more often": Plan(0.0, retrain_at=OFTEN),
         "memory and steps": Plan(rate, retrain_at=()),
         "memory alone": Plan(0.0, retrain_at=()),
         "nothing is learnt": Plan(0.0, memory=False, retrain_at=()),
