@@ -32,6 +32,9 @@ from trainer.stacking import snapshot
 from trainer.warm import Head, Stages, logits
 
 CARD = "MODEL_CARD.md"
+NETWORK = "gpt.onnx"
+RETRAINED_FROM = "retrained from"
+"""In a manifest's `training`: the model id of the fully trained bundle."""
 _MADE_ANEW = frozenset({"ngram.npz", "facts.npz", HEAD, replays.FILE, SELF_TEST, CARD})
 _OF_THE_FORMAT = frozenset({"format", "model_id", "extraction", "files"})
 
@@ -104,7 +107,7 @@ def rebundle(out: Path, name: str, base: Bundle, candidate: Candidate, *, metric
         "thresholds": candidate.thresholds,
         "cascade": candidate.cascade,
         "metrics": dict(metrics),
-        "training": {**base.manifest.get("training", {}), "retrained from": base.model_id, **candidate.training},
+        "training": {**base.manifest.get("training", {}), RETRAINED_FROM: base.model_id, **candidate.training},
     }
     content.pop(SNAPSHOT, None)  # drift is measured against this model's own scores
     if candidate.replay is not None:

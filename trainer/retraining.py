@@ -6,6 +6,7 @@ copied: the snapshot names contents by their hashes, and what was sealed or is f
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import difflib
 import hashlib
@@ -21,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from spamfilter.classifier.bundle import Bundle, BundleError, open_bundle
+from spamfilter.classifier.bundle import Bundle, BundleError, default_bundle, open_bundle
 from spamfilter.document import Document
 from spamfilter.store.database import StoreError, store_url
 from spamfilter.store.examples import Labelled
@@ -35,7 +36,7 @@ from trainer.evaluation.metrics import summary
 from trainer.gate import GateSettings, Material, Messages
 from trainer.inputs import inputs_of
 from trainer.reading import Reader
-from trainer.rebundle import current_of, rebundle, replay_in
+from trainer.rebundle import NETWORK, RETRAINED_FROM, current_of, rebundle, replay_in
 from trainer.recipes.retrain import Retrain, retrain
 from trainer.trust import Corrections
 
@@ -124,8 +125,8 @@ def run(job: Job, tell: Tell) -> GateReport:
         )
     try:
         base = open_bundle(job.bundle)
-        reader = Reader(base)
-        current, replay = current_of(base), replay_in(base)
+        reader, origin = Reader(base), origin_of(base, job.state_dir)
+        current, replay = current_of(origin), replay_in(origin)
         snapshot = read_snapshot(job, base, progress)
     except (BundleError, StoreError, ValueError) as error:
         raise DataError(str(error)) from None
@@ -146,7 +147,7 @@ def run(job: Job, tell: Tell) -> GateReport:
     figures = {}
     if len(np.unique(corrections.spam)) == 2:
         figures["corrections, by models that had not seen them"] = summary(corrections.spam, candidate.unseen)
-    made = rebundle(job.folder / CANDIDATE, NAME, base, candidate, metrics=figures)
+    made = rebundle(job.folder / CANDIDATE, NAME, origin, candidate, metrics=figures)
     progress.advance()
 
     report = judged(job, base, made, snapshot, reader, progress)
@@ -165,6 +166,24 @@ def run(job: Job, tell: Tell) -> GateReport:
         }
     )
     return report
+
+
+def origin_of(base: Bundle, state_dir: Path) -> Bundle:
+    """The fully trained bundle that a retrained one began with, where it still is, else the bundle itself.
+
+    Every retraining begins there, with all labels: from candidate to candidate the pull to what the full training knew
+    would grow weaker, and a label that was taken back would stay in the weights. Raises BundleError, ValueError.
+    """
+    wanted = base.manifest.get("training", {}).get(RETRAINED_FROM)
+    folders = [default_bundle(), *sorted((state_dir / "models").glob("*/"))] if wanted else []
+    for folder in folders:
+        with contextlib.suppress(BundleError):
+            found = open_bundle(folder)
+            same_network = found.manifest["files"].get(NETWORK) == base.manifest["files"].get(NETWORK)
+            if found.model_id == wanted and same_network:
+                found.verify()
+                return found
+    return base
 
 
 def read_snapshot(job: Job, base: Bundle, progress: Progress) -> Snapshot:

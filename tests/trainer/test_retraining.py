@@ -30,7 +30,7 @@ from trainer.commands.retrain import STORE_VARIABLE, command
 from trainer.errors import DataError, RecipeError
 from trainer.gate import GateSettings
 from trainer.recipes.retrain import Retrain
-from trainer.retraining import CANDIDATE, SNAPSHOT, UNTIL, Job, held_out, settings_of
+from trainer.retraining import CANDIDATE, SNAPSHOT, UNTIL, Job, held_out, origin_of, settings_of
 
 
 def label(state: Path, raws: Sequence[bytes], spam: np.ndarray, *, who: str = "ann") -> None:
@@ -179,3 +179,26 @@ def test_settings_by_name() -> None:
     ):
         with pytest.raises(RecipeError, match=message):
             settings_of(overrides)
+
+
+def test_every_retraining_begins_with_the_full_training(
+    retrained: tuple[Path, list[dict[str, Any]]], tmp_path: Path
+) -> None:
+    folder, _ = retrained
+    state, shipped = folder.parent.parent, open_bundle(default_bundle())
+    candidate = open_bundle(folder / CANDIDATE)
+    assert origin_of(candidate, state).path == shipped.path
+    assert origin_of(shipped, state) is shipped
+    again = tmp_path / "again"
+    arguments = ["--state-dir", str(state), "--run", str(again), "--bundle", str(candidate.path), "--force"]
+    assert CliRunner().invoke(command, arguments).exit_code == 0
+    assert open_bundle(again / CANDIDATE).manifest["training"]["retrained from"] == shipped.model_id
+
+
+def test_where_the_full_training_is_gone_it_begins_with_what_is_there(
+    retrained: tuple[Path, list[dict[str, Any]]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, _ = retrained
+    candidate = open_bundle(folder / CANDIDATE)
+    monkeypatch.setattr(retraining, "default_bundle", lambda: tmp_path / "none")
+    assert origin_of(candidate, tmp_path) is candidate
