@@ -250,24 +250,32 @@ class _Gate:
         return False
 
     def _not_worse(self, pair: _Paired) -> None:
-        """Ham loss and recall of the candidate beside the current model's, over the same messages."""
+        """Ham loss and recall of the candidate beside the current model's, over the same messages.
+
+        Where the current model loses more ham than the budget, and the candidate less of it, spam that is let through
+        is the price of the repair.
+        """
+        lost = [self._shares(pair, 0, which, lambda p, at: p >= at.spam_at) for which in (0, 1)]
+        before, now = (float(shares.mean()) if len(shares) else 0.0 for shares in lost)
+        repairs = before > self._settings.budget and now < before
+        caught = math.inf if repairs else self._settings.spam_tolerance
         figures: tuple[tuple[str, int, Callable[[np.ndarray, Thresholds], np.ndarray], float, float], ...] = (
             ("ham called spam", 0, lambda p, at: p >= at.spam_at, 1, self._settings.ham_tolerance),
             ("ham called unsure", 0, lambda p, at: (p >= at.unsure_at) & (p < at.spam_at), 1, math.inf),
-            ("spam called spam", 1, lambda p, at: p >= at.spam_at, -1, self._settings.spam_tolerance),
+            ("spam called spam", 1, lambda p, at: p >= at.spam_at, -1, caught),
         )
         for figure, label, called, bad, tolerated in figures:
-            before, now = (self._shares(pair, label, which, called) for which in (0, 1))
-            if not len(now):
+            were, are = (self._shares(pair, label, which, called) for which in (0, 1))
+            if not len(are):
                 continue
-            low, high = interval(now - before)
-            row = Row(pair.name, figure, len(now), float(before.mean()), float(now.mean()), low, high)
+            low, high = interval(are - were)
+            row = Row(pair.name, figure, len(are), float(were.mean()), float(are.mean()), low, high)
             self.rows.append(row)
             worse = low > 0 if bad > 0 else high < 0
             if worse and bad * (row.candidate - row.current) > tolerated:
                 text = (
                     f"{figure}: {100 * row.candidate:.2f} %, with the current model {100 * row.current:.2f} % "
-                    f"({pair.name}, {len(now)} different messages)"
+                    f"({pair.name}, {len(are)} different messages)"
                 )
                 self.reasons.append(Reason(f"{pair.name}, side by side", FAILED, text))
 

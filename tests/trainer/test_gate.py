@@ -139,6 +139,19 @@ def test_less_recall_than_the_current_model_fails_beyond_the_interval(bundles: t
     assert judged(bundles, material, now=said_of(material.recent, 1, 8, 0.7)).passed  # better is no reason
 
 
+def test_spam_let_through_is_the_price_of_a_repair(bundles: tuple[Bundle, Bundle]) -> None:
+    material = whole()
+    less = said_of(material.recent, 1, 8, 0.7)
+    assert judged(bundles, material, now=said_of(material.recent, 0, 2, 0.95), then=less).passed
+    report = judged(
+        bundles,
+        material,
+        now=said_of(material.recent, 0, 2, 0.95),
+        then={**less, **said_of(material.recent, 0, 2, 0.95)},
+    )
+    assert any("side by side" in reason.check for reason in report.reasons)  # nothing was repaired
+
+
 def test_a_difference_that_many_messages_show_is_tolerated_while_it_is_small(bundles: tuple[Bundle, Bundle]) -> None:
     recent = messages(10, 1500)
     then = said_of(recent, 1, 12, 0.7)  # 0.8 points, and the interval lies below 0
