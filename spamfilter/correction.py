@@ -55,16 +55,6 @@ class Corrected(NamedTuple):
     label: Label
 
 
-@dataclass(frozen=True, slots=True)
-class Recall:
-    """A corrected message that this one is like: its label, when it was given, and how alike they are (0-1)."""
-
-    content: str
-    label: Label
-    time: float
-    similarity: float
-
-
 def content_hash(raw: bytes, kind: Kind = Kind.MAIL) -> str:
     """Hex sha256 of what the sender wrote, the same for every copy of a message.
 

@@ -23,7 +23,7 @@ import structlog
 from spamfilter.classifier.examined import Examined
 from spamfilter.classifier.memory import MOST_PER_LABEL, Exemplar, Memory, MemoryFile
 from spamfilter.config import Config
-from spamfilter.correction import Provenance, Recall, content_hash, unmarked
+from spamfilter.correction import Provenance, content_hash, unmarked
 from spamfilter.document import Document, extract
 from spamfilter.message import Message
 from spamfilter.store.database import StoreError, store_url
@@ -32,7 +32,7 @@ from spamfilter.store.label_lines import Taken
 from spamfilter.store.label_reader import Counts
 from spamfilter.store.labels import Change, LabelStore
 from spamfilter.store.seal import sealer
-from spamfilter.verdict import Failure, FailureKind, Label
+from spamfilter.verdict import Failure, FailureKind, Label, Recall
 
 REBUILD_EVERY_S = 1.0
 """Within `Learning.many` the memory is rebuilt no more often, nor for more than a fifth of the time."""

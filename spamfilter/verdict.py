@@ -8,10 +8,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from spamfilter.correction import Recall
 
 
 class Label(StrEnum):
@@ -59,6 +55,16 @@ class Disposition(StrEnum):
     ABANDONED = "client gone"
     FAILED = "failed"
     REPORTED = "reported"  # scanned only: `spamfilter scan`, frontends without custody
+
+
+@dataclass(frozen=True, slots=True)
+class Recall:
+    """A corrected message that this one is like: its label, when it was given, and how alike they are (0-1)."""
+
+    content: str
+    label: Label
+    time: float
+    similarity: float
 
 
 @dataclass(frozen=True, slots=True)

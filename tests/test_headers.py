@@ -9,11 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spamfilter import __version__
-from spamfilter.correction import Recall
 from spamfilter.headers import Dialect, Markup, display_score, fields, fold, is_forged, mark, strip
 from spamfilter.message import Kind, Message, body_offset
 from spamfilter.policy import Policy, decide
-from spamfilter.verdict import Action, Decision, Failure, FailureKind, Label, Score, Thresholds
+from spamfilter.verdict import Action, Decision, Failure, FailureKind, Label, Recall, Score, Thresholds
 
 THRESHOLDS = Thresholds(unsure_at=0.5, spam_at=0.9)
 SA = Markup("mx.example.org")

@@ -34,9 +34,8 @@ from spamfilter.classifier.fingerprint import (
     Fingerprint,
     similarities,
 )
-from spamfilter.correction import Recall
 from spamfilter.state_dir import sync_folder
-from spamfilter.verdict import Label
+from spamfilter.verdict import Label, Recall
 
 log = structlog.get_logger(__name__)
 

@@ -14,9 +14,8 @@ from enum import StrEnum
 from typing import Any, BinaryIO, NamedTuple
 
 from spamfilter.classifier.examined import Examined
-from spamfilter.correction import Recall
 from spamfilter.message import Envelope, Kind, Message, Peer
-from spamfilter.verdict import Failure, FailureKind, Label, Score
+from spamfilter.verdict import Failure, FailureKind, Label, Recall, Score
 
 _LENGTHS = struct.Struct("!II")
 MAX_HEADER = 16 * 1024 * 1024

@@ -26,8 +26,7 @@ from spamfilter.classifier.memory import (
     cosine,
     moved,
 )
-from spamfilter.correction import Recall
-from spamfilter.verdict import Label
+from spamfilter.verdict import Label, Recall
 
 WORDS = [f"{a}{b}{c}{d}" for a in "bdfgk" for b in "aeiou" for c in "lmnrs" for d in "aeiou"]
 STATE = np.array([3, 0, 0, 0], np.float16)

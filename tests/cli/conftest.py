@@ -11,9 +11,8 @@ from click.testing import CliRunner, Result
 from spamfilter import classifier, operating_point
 from spamfilter.classifier import bundle as bundles
 from spamfilter.cli import main, options
-from spamfilter.correction import Recall
 from spamfilter.message import Message
-from spamfilter.verdict import Failure, FailureKind, Score
+from spamfilter.verdict import Failure, FailureKind, Recall, Score
 from tests.logs import restored
 
 Run = Callable[..., Result]

@@ -9,12 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from spamfilter.correction import Recall
 from spamfilter.message import Envelope, Message
 from spamfilter.policy import Policy, decide
 from spamfilter.store.database import store_url
 from spamfilter.store.decisions import DecisionStore
-from spamfilter.verdict import Disposition, Failure, FailureKind, Label
+from spamfilter.verdict import Disposition, Failure, FailureKind, Label, Recall
 from tests.cli.conftest import Run
 from tests.fakes import THRESHOLDS, score
 

@@ -12,9 +12,8 @@ import pytest
 from click.testing import Result
 
 from spamfilter.classifier.bundle import Bundle
-from spamfilter.correction import Recall
 from spamfilter.engine import pool
-from spamfilter.verdict import Label
+from spamfilter.verdict import Label, Recall
 from tests.cli.conftest import Run, ScriptedClassifier
 from tests.engine.scripted import FACTORY
 

@@ -12,11 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spamfilter.classifier.examined import Examined
-from spamfilter.correction import Recall
 from spamfilter.document import extract, render
 from spamfilter.engine import frames
 from spamfilter.message import Envelope, Kind, Message, Peer
-from spamfilter.verdict import Failure, FailureKind, Label, Score
+from spamfilter.verdict import Failure, FailureKind, Label, Recall, Score
 
 # What SMTP puts into an envelope is not always text: undecodable bytes arrive as lone surrogates.
 text = st.text(st.characters(), max_size=40)

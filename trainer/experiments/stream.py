@@ -18,8 +18,7 @@ import numpy as np
 from scipy import sparse
 
 from spamfilter.classifier.ngram import DIMENSION
-from spamfilter.correction import Recall
-from spamfilter.verdict import Label
+from spamfilter.verdict import Label, Recall
 from trainer.commands.options import data_option, run_option, set_option, values
 from trainer.experiments.feedback import World, worlds_of
 from trainer.experiments.sources import SOURCES
