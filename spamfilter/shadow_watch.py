@@ -7,6 +7,7 @@ queue of two messages gives it; whatever becomes of it, mail is answered by the 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 
 import structlog
 
@@ -21,6 +22,7 @@ from spamfilter.shadow import ShadowEngine, chosen, shadow_file
 from spamfilter.verdict import Failure, Score
 
 WATCH_S = 1.0
+_END_S = 3.0
 log = structlog.get_logger(__name__)
 
 
@@ -34,6 +36,7 @@ class ShadowWatch:
         self._shadow: ShadowEngine | None = None
         self._name: str | None = None
         self._watching: asyncio.Task[None] | None = None
+        self._ended = asyncio.Event()
 
     @property
     def name(self) -> str | None:
@@ -46,25 +49,30 @@ class ShadowWatch:
 
     async def start(self) -> None:
         """Begin to watch; a candidate is not waited for."""
+        self._ended.clear()
         self._watching = asyncio.create_task(self._watch(), name="shadow")
 
     async def stop(self, grace_s: float) -> None:
         """End the watch and the candidate."""
+        self._ended.set()
         if self._watching is not None:
+            # not cancelled at once: it may be ending a candidate, whose processes would be left
+            await asyncio.wait({self._watching}, timeout=max(grace_s, _END_S))
             self._watching.cancel()
             await asyncio.gather(self._watching, return_exceptions=True)
             self._watching = None
         await self._leave(grace_s)
 
     async def _watch(self) -> None:
-        while True:
+        while not self._ended.is_set():
             name = chosen(self._state_dir)
             if name != self._name:
                 await self._leave(0.0)
                 self._name = name
                 if name is not None:
                     await self._enter(name)
-            await asyncio.sleep(self._every_s)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._ended.wait(), self._every_s)
 
     async def _enter(self, name: str) -> None:
         path = self._bundles.path(name)

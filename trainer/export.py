@@ -100,7 +100,9 @@ def export_graph(model: GPT, path: Path, *, int8: bool = True) -> None:
             optimize=True,
         )
         if not int8:
-            shutil.copyfile(full, path)
+            graph = onnx.load(full)
+            _forget_origins(graph)
+            onnx.save(graph, path)
             return
         from onnxruntime.quantization import QuantType, quantize_dynamic
 
@@ -116,8 +118,17 @@ def export_graph(model: GPT, path: Path, *, int8: bool = True) -> None:
         )
         graph = onnx.load(quantised)
         _halve_tables(graph)
+        _forget_origins(graph)
         onnx.checker.check_model(graph)
         onnx.save(graph, path)
+
+
+def _forget_origins(model: onnx.ModelProto) -> None:
+    """Take out stack traces: they name folders of the machine that trained, and mean nothing elsewhere."""
+    graph = model.graph
+    for named in (model, graph, *graph.node, *graph.value_info, *graph.input, *graph.output, *graph.initializer):
+        named.doc_string = ""
+        named.ClearField("metadata_props")
 
 
 def _halve_tables(graph: onnx.ModelProto) -> None:

@@ -85,3 +85,10 @@ def test_the_shipped_bundle_is_whole() -> None:
     assert sum(f["size"] for f in bundle.manifest["files"].values()) < 25 * 1024 * 1024
     for row in ("ensemble", "GPT alone", "n-grams alone"):
         assert bundle.manifest["metrics"][f"SpamAssassin test: {row}"]["ham"] == 839
+
+
+def test_no_file_of_the_shipped_bundle_names_the_machine_that_made_it() -> None:
+    for path in default_bundle().iterdir():
+        data = path.read_bytes()
+        for trace in (b"Traceback", b"/trainer/export.py", b"site-packages", b"/home/", b'File "'):
+            assert trace not in data, f"{path.name} holds {trace!r}"
