@@ -151,7 +151,7 @@ def train(config: Config, folder: Path, lock: int, tell: Tell, *, force: bool) -
 
     if missing := [name for name in _NEEDS if find_spec(name) is None]:
         raise RetrainError(
-            f"retraining needs {', '.join(missing)}: pip install scikit-learn (the rest of '.[train]' is not wanted)"
+            f"retraining needs {', '.join(missing)}: pip install -c constraints.txt '.[retrain]'"
         )
     bundle = open_bundle(bundle_path(config))
     key = config.path(config.learn.key).absolute()
