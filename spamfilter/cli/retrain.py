@@ -150,9 +150,7 @@ def train(config: Config, folder: Path, lock: int, tell: Tell, *, force: bool) -
     from spamfilter.operating_point import bundle_path
 
     if missing := [name for name in _NEEDS if find_spec(name) is None]:
-        raise RetrainError(
-            f"retraining needs {', '.join(missing)}: pip install -c constraints.txt '.[retrain]'"
-        )
+        raise RetrainError(f"retraining needs {', '.join(missing)}: pip install -c constraints.txt '.[retrain]'")
     bundle = open_bundle(bundle_path(config))
     key = config.path(config.learn.key).absolute()
     policy = config.policy
