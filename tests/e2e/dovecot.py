@@ -11,13 +11,11 @@ import imaplib
 import os
 import re
 import shutil
-import signal
-import socket
 import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from tests.e2e.master import Master, greets
 from tests.e2e.postfix import free_ports
 
 USER = "ann"
@@ -77,7 +75,7 @@ class Dovecot:
         (self.port,) = free_ports(1)
         self.maildir = root / "home" / USER / "Maildir"
         self._conf = root / "dovecot.conf"
-        self._master: subprocess.Popen[bytes] | None = None
+        self._master = Master("dovecot", self.log)
         (root / "home").mkdir()
         shutil.chown(root / "home", _NOBODY, _NOBODY)
         root.chmod(0o755)
@@ -86,25 +84,11 @@ class Dovecot:
 
     def start(self) -> None:
         """Returns when mail can be read. Raises RuntimeError with what Dovecot said."""
-        self._master = subprocess.Popen(
-            [_program(), "-F", "-c", self._conf], stdout=subprocess.DEVNULL, cwd=self.root, start_new_session=True
-        )
-        deadline = time.monotonic() + 20
-        while not _greets(self.port):
-            if self._master.poll() is not None or time.monotonic() > deadline:
-                raise RuntimeError(f"dovecot did not start:\n{self.log()}")
-            time.sleep(0.05)
+        self._master.start([_program(), "-F", "-c", self._conf], self.root, lambda: greets(self.port, b"* OK"), 0.05)
 
     def stop(self) -> None:
         """Ends master and all of its processes."""
-        if self._master is None:
-            return
-        self._master.terminate()
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self._master.wait(10)
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self._master.pid, signal.SIGKILL)
-        self._master.wait()
+        self._master.stop()
 
     def log(self) -> str:
         """What Dovecot wrote so far."""
@@ -174,11 +158,3 @@ def version() -> tuple[int, ...]:
 
 def _program() -> str:
     return shutil.which("dovecot", path=f"{os.environ.get('PATH', os.defpath)}:/usr/sbin") or "dovecot"
-
-
-def _greets(port: int) -> bool:
-    try:
-        with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
-            return connection.recv(4).startswith(b"* OK")
-    except OSError:
-        return False

@@ -7,17 +7,17 @@ Postfix changes to users of its own, so it needs root to start and a folder that
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import os
 import shutil
-import signal
 import socket
 import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+from tests.e2e.master import Master, greets
 
 DOMAIN = "example.org"
 _POLL_S = 0.05
@@ -89,7 +89,7 @@ class Postfix:
         self.port, self.filter_port, self.back_port = free_ports(3)
         self.inbox = root / "mail" / "inbox"
         self._etc = root / "etc"
-        self._master: subprocess.Popen[bytes] | None = None
+        self._master = Master("postfix", self.log)
         for name in ("etc", "queue", "log"):
             (root / name).mkdir()
         for name, user in (("data", "postfix"), ("mail", _NOBODY)):
@@ -108,25 +108,16 @@ class Postfix:
         # -d: not detached, so that it is our child and cannot outlive us unseen; its own session, since it ends its
         # daemons by signalling its process group
         master = Path(self._run("postconf", "-h", "-c", str(self._etc), "daemon_directory").stdout.strip()) / "master"
-        self._master = subprocess.Popen(
-            [master, "-c", self._etc, "-d"], stdout=subprocess.DEVNULL, cwd=self.root, start_new_session=True
+        self._master.start(
+            [master, "-c", self._etc, "-d"],
+            self.root,
+            lambda: greets(self.port, b"220") and greets(self.back_port, b"220"),
+            _POLL_S,
         )
-        deadline = time.monotonic() + 20
-        while not _greets(self.port) or not _greets(self.back_port):
-            if self._master.poll() is not None or time.monotonic() > deadline:
-                raise RuntimeError(f"postfix did not start:\n{self.log()}")
-            time.sleep(_POLL_S)
 
     def stop(self) -> None:
         """Ends master and all of its daemons."""
-        if self._master is None:
-            return
-        self._master.terminate()
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self._master.wait(10)
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self._master.pid, signal.SIGKILL)
-        self._master.wait()
+        self._master.stop()
 
     def log(self) -> str:
         """What Postfix wrote so far."""
@@ -178,11 +169,3 @@ class Postfix:
         return subprocess.run(
             command, capture_output=True, text=True, check=False, env={**os.environ, "PATH": search}, timeout=60
         )
-
-
-def _greets(port: int) -> bool:
-    try:
-        with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
-            return connection.recv(4).startswith(b"220")
-    except OSError:
-        return False
