@@ -18,7 +18,7 @@ import errno
 import os
 import stat
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import structlog
@@ -77,6 +77,10 @@ class Claimed:
     size: int
     attempts: int = 0
     recovered: bool = False
+
+    def once_more(self) -> Claimed:
+        """The same file, tried in vain once more."""
+        return replace(self, attempts=self.attempts + 1)
 
 
 @dataclass(frozen=True, slots=True)

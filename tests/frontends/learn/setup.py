@@ -101,11 +101,13 @@ class TestMaildir:
 
 
 @asynccontextmanager
-async def folders(root: Path, learn: Recorder, limit: int = LIMIT, **changes: Any) -> AsyncIterator[LearnFolders]:
+async def folders(
+    root: Path, learn: Recorder, limit: int = LIMIT, *, done_days: int = 0, **changes: Any
+) -> AsyncIterator[LearnFolders]:
     """Started, and stopped at the end. Rescans are far away, so that events have to do the work."""
     changes = {"rescan_s": 600.0, "settle_s": 0.0, "min_free_mib": 0, **changes}
     settings = config.load(environ={}).learn.folders.model_copy(update=changes)
-    part = LearnFolders(settings, root, learn, limit, backoff=Backoff(0.02, 0.1))
+    part = LearnFolders(settings, root, learn, limit, done_days=done_days, backoff=Backoff(0.02, 0.1))
     await part.start()
     try:
         yield part

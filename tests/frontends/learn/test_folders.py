@@ -193,7 +193,7 @@ async def test_what_always_raises_is_given_up_with_the_reason(tmp_path: Path) ->
         await until(lambda: (tmp_path / "failed" / "bad.eml").exists())
         drop(tmp_path / "spam" / "good.eml", mail("good"))
         await until(lambda: len(learn.calls) == 1)
-    assert reason(tmp_path, "bad.eml") == "not learned: RuntimeError: a bug\n"
+    assert reason(tmp_path, "bad.eml") == "given up after 5 attempts: RuntimeError: a bug\n"
 
 
 async def test_what_a_crash_left_in_work_is_learned_by_the_next_start(tmp_path: Path) -> None:
