@@ -54,6 +54,8 @@ class Disposition(StrEnum):
     NEXT_HOP_LOST = "next hop lost"
     ABANDONED = "client gone"
     FAILED = "failed"
+    RELEASED = "released"  # from the quarantine, by hand
+    DELETED = "deleted"  # from the quarantine, by hand
     REPORTED = "reported"  # scanned only: `spamfilter scan`, frontends without custody
 
 

@@ -1,68 +1,61 @@
-"""`spamfilter decisions`: read the decision log, beside a running daemon or without one."""
+"""`spamfilter decisions`: read the decision log and act on it, beside a running daemon or without one."""
 
 from __future__ import annotations
 
 import json
-import re
-from datetime import UTC, datetime, timedelta
+import sys
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from spamfilter.cli.decision_acts import delete, mark, release
+from spamfilter.cli.decision_export import export, write_csv
+from spamfilter.cli.decision_filters import opened, with_filters
 from spamfilter.cli.options import Sources, with_config
 
 if TYPE_CHECKING:
-    from spamfilter.store.history import History, LoggedDecision
+    from spamfilter.store.history import LoggedDecision
 
-_UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
-
-
-class Moment(click.ParamType[datetime]):
-    """A time: ISO 8601 in local time, or how long ago: 30m, 2h, 7d, 4w."""
-
-    name = "time"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
-        if isinstance(value, datetime):
-            return value
-        if ago := re.fullmatch(r"(\d{1,6})([mhdw])", value):
-            return datetime.now(UTC) - timedelta(**{_UNITS[ago[2]]: int(ago[1])})
-        try:
-            return datetime.fromisoformat(value).astimezone(UTC)
-        except ValueError:
-            self.fail(f"{value!r} is no time: write 2h, 7d, 2026-01-31 or 2026-01-31T12:00", param, ctx)
+NOTHING_FOUND = 1
 
 
 @click.group()
 def decisions() -> None:
-    """List and show what was decided."""
+    """List, show, export, correct and release what was decided.
+
+    The exit code is 0, 1 when nothing was found, and 2 when something is wrong.
+    """
+
+
+for _command in (export, mark, release, delete):
+    decisions.add_command(_command)
 
 
 @decisions.command("list")
-@click.option("--since", type=Moment(), help="Decided at or after: 2h, 7d, 2026-01-31, 2026-01-31T12:00.")
-@click.option("--until", type=Moment(), help="Decided before; written like --since.")
-@click.option("--label", type=click.Choice(["ham", "unsure", "spam", "unscanned"]), help="With this label only.")
-@click.option("--channel", help="Through this frontend only: smtp, folder.")
-@click.option("--sender", help="With this text in the envelope sender.")
-@click.option("--disposition", help="What became of it: delivered, rejected, pending...")
-@click.option("--sha256", help="Of the message with these bytes.")
+@with_filters
 @click.option("--before", metavar="ID", help="The next page: older than this decision.")
 @click.option("--limit", type=click.IntRange(1, 100_000), default=50, show_default=True, help="At most so many.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")
+@click.option("--json", "form", flag_value="json", help="Print one JSON object a line.")
+@click.option("--csv", "form", flag_value="csv", help="Print CSV with a line of names.")
 @with_config
-def list_(sources: Sources, before: str | None, limit: int, as_json: bool, **filters: Any) -> None:
+def list_(sources: Sources, before: str | None, limit: int, form: str | None, **filters: Any) -> None:
     """List decisions, newest first."""
     from spamfilter.store.history import Filter
 
-    with _history(sources) as history:
+    with opened(sources) as history:
         found = history.page(Filter(**filters), limit=limit, before=before)
-    if as_json:
+    if form == "json":
         for decision in found:
             click.echo(json.dumps(decision.as_json()))
-        return
-    _print_table(found)
-    if len(found) == limit:
-        click.echo(f"older ones: --before {found[-1].id}")
+    elif form == "csv":
+        write_csv(found, sys.stdout)
+    else:
+        _print_table(found)
+        if len(found) == limit:
+            click.echo(f"older ones: --before {found[-1].id}")
+    if not found:
+        sys.exit(NOTHING_FOUND)
 
 
 @decisions.command()
@@ -71,20 +64,12 @@ def list_(sources: Sources, before: str | None, limit: int, as_json: bool, **fil
 @with_config
 def show(sources: Sources, id_: str, as_json: bool) -> None:
     """Show one decision with all that is known of it. The beginning of its ID is enough."""
-    with _history(sources) as history:
+    with opened(sources) as history:
         decision = history.get(id_)
     if as_json:
         click.echo(json.dumps(decision.as_json(), indent=2))
     else:
         _print_one(decision)
-
-
-def _history(sources: Sources) -> History:
-    from spamfilter.store.database import store_url
-    from spamfilter.store.history import History
-
-    config = sources.load()
-    return History(store_url(config.store.url, config.state_dir))
 
 
 def _print_table(found: list[LoggedDecision]) -> None:

@@ -10,8 +10,8 @@ from typing import IO, TYPE_CHECKING, Any
 
 import click
 
-from spamfilter.cli.decisions import Moment
 from spamfilter.cli.learn import HOW, learning, login_name, require_own_state
+from spamfilter.cli.moments import Moment
 from spamfilter.cli.options import Sources, with_config
 
 if TYPE_CHECKING:

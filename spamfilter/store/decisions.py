@@ -1,9 +1,9 @@
 """The decision log's writer: takes decisions from the mail's road at once, and commits them beside it, in groups.
 
 Mail never waits for the log. `record` and `settle` put a row into a bounded queue; one thread lets rows gather for a
-moment and commits what waits there in one transaction. When the database cannot take rows (disk full, locked, damaged)
-the thread says so once, keeps trying, and the queue drops its oldest rows with a counted warning. Bodies and subjects
-are never kept.
+moment and commits what waits there in one transaction, tallies and all. When the database cannot take rows (disk full,
+locked, damaged) the thread says so once, keeps trying, and the queue drops its oldest rows with a counted warning.
+Bodies and subjects are not in it; where mail is to be kept, `keeper` keeps it elsewhere.
 """
 
 from __future__ import annotations
@@ -12,16 +12,17 @@ import threading
 import time
 from collections import deque
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Protocol
 
 import structlog
 from sqlalchemy import Engine, bindparam, delete, insert, select, update
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import InterfaceError, OperationalError, SQLAlchemyError
 
-from spamfilter.message import Message, Peer
+from spamfilter.message import Message
+from spamfilter.store.catch_up import CatchUp
 from spamfilter.store.database import (
     BUSY_TIMEOUT_MS,
     DamagedError,
@@ -32,10 +33,10 @@ from spamfilter.store.database import (
     set_aside,
     shown,
 )
+from spamfilter.store.decision_rows import Row, decision_row, settlement
 from spamfilter.store.schema import decisions
-from spamfilter.verdict import Decision, Disposition, Failure
-
-Row = dict[str, Any]
+from spamfilter.store.tallies import Tallies
+from spamfilter.verdict import Decision, Disposition
 
 CAPACITY = 20_000
 """Rows that may wait; with some hundred bytes each they are a few tens of megabytes at most."""
@@ -47,10 +48,18 @@ RETENTION_ROWS = 500
 RETENTION_EVERY_S = 600.0
 RETRY_S = (0.1, 5.0)
 """The first and the longest pause before a failed commit is tried again."""
-_TEXT_LIMIT = 1_000
-_RECIPIENT_LIMIT = 100
 
 log = structlog.get_logger(__name__)
+
+
+class Keeper(Protocol):
+    """Keeps the bytes of decided messages for a while. No method raises; `keep` does not block."""
+
+    def open(self) -> None: ...
+
+    def keep(self, message: Message) -> None: ...
+
+    def close(self, timeout_s: float) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +75,11 @@ class DecisionStore:
     called from any thread between the two, never block (a 50 MB message takes its sha256: 40 ms) and never raise.
     """
 
-    def __init__(self, url: URL, *, retention_days: int = 0, capacity: int = CAPACITY) -> None:
+    def __init__(
+        self, url: URL, *, retention_days: int = 0, capacity: int = CAPACITY, keeper: Keeper | None = None
+    ) -> None:
         self._url = url
+        self._keeper = keeper
         self._retention = timedelta(days=retention_days) if retention_days else None
         self._capacity = capacity
         self._waiting: deque[Row | _Settlement] = deque()
@@ -81,6 +93,7 @@ class DecisionStore:
         self._engine: Engine | None = None
         self._troubles: set[str] = set()
         self._retention_due = 0.0
+        self._catch_up = CatchUp()
         self.dropped = 0
         """Rows lost because the database did not take them in time."""
 
@@ -97,6 +110,8 @@ class DecisionStore:
             self._engine = self._migrated()
         self._thread = threading.Thread(target=self._write, name="decision-log", daemon=True)
         self._thread.start()
+        if self._keeper is not None:
+            self._keeper.open()
 
     def _migrated(self) -> Engine:
         engine = open_database(self._url, writer=True)
@@ -114,6 +129,8 @@ class DecisionStore:
             self._give_up_at = time.monotonic() + timeout_s
             self._hurry.set()
             self._changed.notify_all()
+        if self._keeper is not None:
+            self._keeper.close(timeout_s)
         if self._thread is not None:
             self._thread.join(timeout_s + BUSY_TIMEOUT_MS / 1000)
             self._thread = None
@@ -136,19 +153,16 @@ class DecisionStore:
     def record(self, message: Message, decision: Decision) -> None:
         """Note a fresh decision, with disposition `pending`."""
         try:
-            self._put(_row(message, decision))
+            self._put(decision_row(message, decision))
+            if self._keeper is not None:
+                self._keeper.keep(message)
         except Exception as error:  # the contract: mail goes on, whatever is wrong with the log
             log.error("decision_not_logged", id=message.id, error=repr(error))
 
     def settle(self, decision: Decision, disposition: Disposition, detail: str = "") -> None:
         """Note what finally became of the message."""
         try:
-            values = {
-                "disposition": disposition.value,
-                "disposition_detail": _text(detail) or None,
-                "settled": datetime.now(UTC),
-            }
-            self._put(_Settlement(decision.message_id, values))
+            self._put(_Settlement(decision.message_id, settlement(disposition, detail)))
         except Exception as error:
             log.error("disposition_not_logged", id=decision.message_id, error=repr(error))
 
@@ -178,6 +192,8 @@ class DecisionStore:
                     self._commit(entries)
                     self._recovered()
                 self._forget()
+                if not self._catch_up.done and self._engine is not None:
+                    self._catch_up.step(self._engine)
                 pause = RETRY_S[0]
                 entries = []
             except Exception as error:  # any error: the log is never worth more than the mail
@@ -197,7 +213,7 @@ class DecisionStore:
                 if self._closing:
                     return None
                 patience = max(0.0, self._retention_due - time.monotonic()) if self._retention else None
-                if patience == 0.0:
+                if patience == 0.0 or not self._catch_up.done:
                     return []
                 self._changed.wait(patience)
             self._changed.wait_for(self._cannot_gather, GATHER_S)
@@ -244,6 +260,10 @@ class DecisionStore:
         with self._engine.begin() as connection:
             if rows:
                 connection.execute(insert(decisions), rows)
+                tallies = Tallies()
+                for row in rows:
+                    tallies.add(row)
+                tallies.write(connection)
             if settlements:
                 statement = update(decisions).where(decisions.c.id == bindparam("of"))
                 connection.execute(statement, [{"of": id_, **values} for id_, values in settlements.items()])
@@ -265,7 +285,16 @@ class DecisionStore:
     def _replace(self, row: Row) -> bool:
         assert self._engine is not None
         with self._engine.begin() as connection:
-            return connection.execute(update(decisions).where(decisions.c.id == row["id"]).values(row)).rowcount > 0
+            found = connection.execute(select(decisions).where(decisions.c.id == row["id"])).mappings().first()
+            if found is None:
+                return False
+            connection.execute(update(decisions).where(decisions.c.id == row["id"]).values(row))
+            tallies = Tallies()
+            if found["parties"] is not None:
+                tallies.add(dict(found), -1)
+            tallies.add(row)
+            tallies.write(connection)
+            return True
 
     def _forget(self) -> None:
         """Delete one chunk of rows that are older than retention; the next comes after what waits by then."""
@@ -303,56 +332,3 @@ class DecisionStore:
         if self._troubles:
             self._troubles.clear()
             log.info("decision_log_is_written_again", database=shown(self._url), dropped=self.dropped)
-
-
-def _row(message: Message, decision: Decision) -> Row:
-    envelope = message.envelope
-    row: Row = {
-        "id": message.id,
-        "time": datetime.now(UTC),
-        "channel": message.channel,
-        "mail_from": None if envelope.mail_from is None else _text(envelope.mail_from),
-        "rcpt_tos": [_text(to) for to in envelope.rcpt_tos[:_RECIPIENT_LIMIT]],
-        "peer": _peer(envelope.peer),
-        "sha256": message.sha256,
-        "content": None,
-        "size": len(message.raw),
-        "label": None,
-        "probability": None,
-        "stages": {},
-        "unsure_at": None,
-        "spam_at": None,
-        "failure": None,
-        "failure_detail": None,
-        "action": decision.action.value,
-        "model_id": None,
-        "timings": {},
-        "recalled": None,
-        "disposition": Disposition.PENDING.value,
-        "disposition_detail": None,
-        "settled": None,
-    }
-    outcome = decision.outcome
-    if isinstance(outcome, Failure):
-        row["failure"] = outcome.kind.value
-        row["failure_detail"] = _text(outcome.detail) or None
-    else:
-        row["label"] = outcome.label.value
-        row["probability"] = float(outcome.score.probability)
-        row["stages"] = {name: float(value) for name, value in outcome.score.stages.items()}
-        row["timings"] = {name: round(float(value), 3) for name, value in outcome.score.timings.items()}
-        row["content"] = outcome.score.content or None
-        row["recalled"] = asdict(outcome.score.recalled) if outcome.score.recalled is not None else None
-        row["model_id"] = _text(outcome.score.model_id)[:128]
-        row["unsure_at"] = outcome.thresholds.unsure_at
-        row["spam_at"] = outcome.thresholds.spam_at
-    return row
-
-
-def _peer(peer: Peer | None) -> str | None:
-    return None if peer is None else _text(f"{peer.name or 'unknown'}[{peer.address}]")
-
-
-def _text(value: str) -> str:
-    """Text that every database takes: no lone surrogates, no NUL, of bounded length."""
-    return value[:_TEXT_LIMIT].encode("utf-8", "backslashreplace").decode("utf-8").replace("\0", "\\x00")

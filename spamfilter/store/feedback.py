@@ -25,9 +25,10 @@ class StoredFeedback:
 
     def corrections(self, since: datetime) -> Iterator[Corrected]:
         """Labels given since then to messages that have a decision; of several decisions the latest counts."""
+        labelled = select(examples.c.content).where(examples.c.time >= since)
         latest = (
             select(decisions.c.content, func.max(decisions.c.time).label("time"))
-            .where(decisions.c.label.is_not(None))
+            .where(decisions.c.label.is_not(None), decisions.c.content.in_(labelled))
             .group_by(decisions.c.content)
             .subquery()
         )

@@ -10,10 +10,10 @@ import base64
 import binascii
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, Any, Protocol
 
 from spamfilter.classifier.examined import document_as_json, document_from_json
 from spamfilter.correction import Correction, Provenance, content_hash
@@ -21,10 +21,6 @@ from spamfilter.document import EXTRACTION, extract
 from spamfilter.message import Kind
 from spamfilter.store.examples import Example, Labelled
 from spamfilter.verdict import Label
-
-if TYPE_CHECKING:
-    from spamfilter.store.label_reader import LabelReader
-    from spamfilter.store.labels import LabelStore
 
 MOST_LINE_BYTES = 128 * 1024 * 1024
 _CONTENT = re.compile(r"[0-9a-f]{64}")
@@ -46,7 +42,37 @@ class Taken:
     bad: list[str] = field(default_factory=list)
 
 
-def write_lines(reader: LabelReader, stream: IO[bytes]) -> int:
+class Written(Protocol):
+    """Labels as far as they are written out; `label_reader.LabelReader` says what each method does."""
+
+    def labelled(self) -> Iterable[Labelled]: ...
+
+    def corrections(self) -> Iterable[Correction]: ...
+
+    def label_of(self, content: str) -> Label | None: ...
+
+
+class Change(Protocol):
+    """The label that stood before, and the one that stands now."""
+
+    @property
+    def before(self) -> Label | None: ...
+
+    @property
+    def after(self) -> Label | None: ...
+
+
+class Taking(Protocol):
+    """Labels as far as lines are taken into them; `labels.LabelStore` says what each method does."""
+
+    def last_said(self, content: str) -> datetime | None: ...
+
+    def record(self, example: Example, label: Label, provenance: Provenance, *, time: datetime | None) -> Change: ...
+
+    def forget(self, content: str, provenance: Provenance, *, time: datetime | None) -> Change: ...
+
+
+def write_lines(reader: Written, stream: IO[bytes]) -> int:
     """Write every standing label and every forgotten content; how many lines."""
     count = 0
     for labelled in reader.labelled():
@@ -59,7 +85,7 @@ def write_lines(reader: LabelReader, stream: IO[bytes]) -> int:
     return count
 
 
-def take_lines(store: LabelStore, stream: IO[bytes]) -> Taken:
+def take_lines(store: Taking, stream: IO[bytes]) -> Taken:
     """Take lines that `write_lines` wrote, each in a transaction of its own. Raises StoreError."""
     taken = Taken()
     number = 0
@@ -79,7 +105,7 @@ def take_lines(store: LabelStore, stream: IO[bytes]) -> Taken:
     return taken
 
 
-def _take(store: LabelStore, correction: Correction, example: Example | None, taken: Taken) -> None:
+def _take(store: Taking, correction: Correction, example: Example | None, taken: Taken) -> None:
     said = store.last_said(correction.content)
     if said is not None and said >= correction.time:
         taken.older += 1

@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import re
 import time
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
@@ -19,6 +20,7 @@ from spamfilter.state_dir import sync_folder
 _FOLDERS = ("tmp", "new", "cur")
 _ENVELOPES = "envelopes"
 _ABANDONED_S = 36 * 3600  # the age at which Bernstein's text allows to remove a file from `tmp/`
+_NAME = re.compile(r"[0-9]+\.([0-9A-Za-z_-]{1,64})P[0-9]+Q[0-9]+\.")
 _sequence = itertools.count()
 
 
@@ -71,6 +73,22 @@ class Maildir:
             raise
         sync_folder(final.parent)
         return final
+
+
+def find_in_maildir(path: Path, message_id: str) -> Path | None:
+    """The message that `deliver` wrote under an id, in `new/` or, once somebody has looked at it, in `cur/`."""
+    for folder in ("new", "cur"):
+        with suppress(OSError), os.scandir(path / folder) as entries:
+            for entry in entries:
+                if id_in_name(entry.name) == message_id:
+                    return path / folder / entry.name
+    return None
+
+
+def id_in_name(name: str) -> str | None:
+    """The message id in the name of a file that `deliver` wrote, or None in any other."""
+    match = _NAME.match(name)
+    return match[1] if match else None
 
 
 def make_folder(path: Path) -> None:

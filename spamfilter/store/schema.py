@@ -24,7 +24,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.types import TypeDecorator
 
-HEAD = "0002"
+HEAD = "0003"
 """The newest migration."""
 
 
@@ -74,12 +74,40 @@ decisions = Table(
     Column("disposition", String(32), nullable=False),
     Column("disposition_detail", Text),
     Column("settled", UtcDateTime),
-    Index("decisions_by_time", "time", "id"),
-    Index("decisions_by_label", "label", "time"),
-    Index("decisions_by_sender", "mail_from", "time"),
+    Column("parties", Text),  # parties.parties_of, to search in; null: not yet, and not in the tallies either
+    # every filter is answered in this one, newest first; of the table only the rows that are shown are read
+    Index(
+        "decisions_by_time",
+        *("time", "id", "label", "action", "disposition", "channel", "probability", "model_id", "parties"),
+    ),
     Index("decisions_by_sha256", "sha256"),
     Index("decisions_by_content", "content"),
-    Index("decisions_by_model", "model_id", "time"),
+)
+
+hourly = Table(
+    "hourly",  # how many decisions of a kind in each hour; kept when the decisions themselves are forgotten
+    metadata,
+    Column("hour", UtcDateTime, primary_key=True),
+    Column("channel", String(32), primary_key=True),
+    Column("model_id", String(128), primary_key=True),  # "": not scanned
+    Column("label", String(16), primary_key=True),  # or "unscanned"
+    Column("action", String(16), primary_key=True),
+    Column("failure", String(32), primary_key=True),  # "": none
+    Column("asked", Boolean, primary_key=True),  # the GPT was
+    Column("recalled", Boolean, primary_key=True),  # a corrected message was remembered
+    Column("count", Integer, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+spreads = Table(
+    "spreads",  # how probabilities and times were spread on each day, in bins; kept like `hourly`
+    metadata,
+    Column("series", String(64), primary_key=True),  # "probability", or "took" and a step
+    Column("day", UtcDateTime, primary_key=True),
+    Column("model_id", String(128), primary_key=True),
+    Column("bin", Integer, primary_key=True, autoincrement=False),
+    Column("count", Integer, nullable=False),
+    sqlite_with_rowid=False,
 )
 
 labels = Table(
@@ -120,4 +148,33 @@ examples = Table(
     Column("pooled", LargeBinary),  # (C,) float16, little-endian
     Index("examples_by_time", "time", "content"),
     Index("examples_by_label", "label", "time", "content"),
+)
+
+samples = Table(
+    "samples",  # what each scored message was like, without what it said: for watching whether mail changes
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("time", UtcDateTime, nullable=False),
+    Column("model_id", String(128), nullable=False),
+    Column("probability", Float, nullable=False),
+    Column("language", String(16)),
+    Column("unknown", Float),  # share of the n-gram features that the model gives no weight
+    Column("inputs", LargeBinary),
+    Index("samples_by_time", "time"),
+    sqlite_autoincrement=True,
+)
+
+audit = Table(
+    "audit",  # who did what, by hand
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("time", UtcDateTime, nullable=False),
+    Column("who", Text, nullable=False),
+    Column("role", String(16), nullable=False),
+    Column("action", String(64), nullable=False),
+    Column("subject", Text, nullable=False),  # what it was done to: a decision's id, an account, a model
+    Column("detail", Text),
+    Column("address", Text),  # of the host that asked
+    Index("audit_by_time", "time", "id"),
+    sqlite_autoincrement=True,
 )

@@ -20,8 +20,9 @@ from sqlalchemy.schema import CreateTable
 
 from spamfilter.store import database
 from spamfilter.store.database import SQLITE_NAME, StoreError, migrate, open_database, require_current, store_url
-from spamfilter.store.history import UNSCANNED, Filter
+from spamfilter.store.history import Filter
 from spamfilter.store.schema import HEAD, metadata
+from spamfilter.store.tallies import UNSCANNED
 
 
 def _tables(path: Path) -> set[str]:
@@ -37,7 +38,7 @@ def test_migrations_lead_to_the_schema(url: URL) -> None:
         for name, table in metadata.tables.items():
             indexes = {index["name"] for index in inspect(connection).get_indexes(name)}
             assert indexes == {index.name for index in table.indexes}
-    assert set(metadata.tables) == {"decisions", "labels", "examples"}
+    assert set(metadata.tables) == {"decisions", "hourly", "spreads", "labels", "examples", "samples", "audit"}
     engine.dispose()
 
 
@@ -131,4 +132,5 @@ def test_postgresql_takes_the_same_tables_and_queries() -> None:
     where = Filter(since=datetime.now(UTC), label=UNSCANNED, sender="x%", sha256="ab")
     query = str(select(table).where(*where.clauses()).compile(dialect=dialect))
     assert "decisions.label IS NULL" in query
-    assert "ILIKE" in query
+    assert "decisions.parties LIKE" in query
+    assert "ESCAPE" in query

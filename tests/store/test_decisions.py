@@ -23,6 +23,7 @@ from spamfilter.message import Message
 from spamfilter.scanner import DecisionLog
 from spamfilter.store import decisions as writer
 from spamfilter.store.database import SQLITE_NAME, StoreError, open_database, store_url
+from spamfilter.store.decision_rows import decision_row
 from spamfilter.store.decisions import DecisionStore
 from spamfilter.store.history import Filter, History
 from spamfilter.store.schema import decisions
@@ -87,8 +88,8 @@ def test_rows_gather_for_a_moment_and_go_in_together(
     apply = store._apply
 
     def counted(rows: list[dict[str, object]], settlements: dict[str, dict[str, object]]) -> None:
-        commits.append(len(rows) + len(settlements))
         apply(rows, settlements)
+        commits.append(len(rows) + len(settlements))
 
     monkeypatch.setattr(store, "_apply", counted)
     monkeypatch.setattr(writer, "GATHER_S", 0.5)
@@ -339,7 +340,7 @@ def test_a_place_that_cannot_hold_it_is_one_clear_error(tmp_path: Path) -> None:
 def test_a_bad_row_costs_only_itself(store: DecisionStore, url: URL, make: Make) -> None:
     bad, decision = make()
     good, good_decision = make()
-    row = writer._row(bad, decision)
+    row = decision_row(bad, decision)
     row["channel"] = None  # NOT NULL: an IntegrityError, for the batch and for the row alone
     with capture_logs() as logs:
         store._put(row)
@@ -450,7 +451,7 @@ def test_the_file_is_in_wal_mode(store: DecisionStore, tmp_path: Path) -> None:
 def test_rows_can_be_written_by_plain_inserts_of_the_schema(store: DecisionStore, url: URL, make: Make) -> None:
     engine = open_database(url, writer=True)
     with engine.begin() as connection:
-        connection.execute(insert(decisions), [writer._row(*make(id="plain"))])
+        connection.execute(insert(decisions), [decision_row(*make(id="plain"))])
     engine.dispose()
     with History(url) as history:
         assert history.get("plain").channel == "smtp"

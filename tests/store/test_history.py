@@ -8,13 +8,15 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import delete, select, update
 from sqlalchemy.engine import URL
 
+from spamfilter.store import history as reading
 from spamfilter.store.database import SQLITE_NAME, StoreError, open_database, store_url
 from spamfilter.store.decisions import DecisionStore
-from spamfilter.store.history import UNSCANNED, Filter, History
+from spamfilter.store.history import Filter, History
 from spamfilter.store.schema import decisions
+from spamfilter.store.tallies import UNSCANNED
 from spamfilter.verdict import Disposition, Failure, FailureKind, Label
 from tests.store.conftest import Make
 
@@ -73,11 +75,94 @@ def _letters(history: History, where: Filter | None = None) -> str:
         (Filter(since=NOON.astimezone(datetime.strptime("+0900", "%z").tzinfo)), "f"),
         (Filter(sha256="3E23E8160039594A33894F6564E1B1348BBD7A0088D42C4ACB73EEAED59C009D"), "b"),
         (Filter(label="spam", channel="imap"), ""),
+        (Filter(sender="<>"), "b"),
+        (Filter(sender="example.net"), "fe"),
+        (Filter(sender="BOB@EXAMPLE"), "fe"),
+        (Filter(recipient="bob@example.net"), "fedcba"),
+        (Filter(recipient="shop.example"), ""),
+        (Filter(text="mail.example.org"), "fedcba"),
+        (Filter(text="shop.example", label="spam"), "d"),
+        (Filter(text="1C"), "c"),
+        (Filter(least=0.6, most=0.99), "dcb"),
+        (Filter(most=0.01), "a"),
+        (Filter(action="tag", disposition="rejected"), "d"),
+        (Filter(action="tempfail"), "e"),
+        (Filter(model_id="fake-1", label="ham"), "fa"),
+        (Filter(model_id="fake-2"), ""),
+        (Filter(content="0" * 64), ""),
     ],
 )
 def test_filters(history: History, where: Filter, letters: str) -> None:
     assert _letters(history, where) == letters
     assert history.count(where) == len(letters)
+
+
+def test_a_look_ends_where_it_was_told_to_and_goes_on_from_there(history: History) -> None:
+    first = history.look(Filter(label="spam"), limit=5, rows=3)
+    assert [one.id[-1] for one in first.decisions] == ["d"]
+    assert first.back_to == NOON - timedelta(hours=2)
+    second = history.look(Filter(label="spam"), limit=5, rows=3, before=first.older)
+    assert [one.id[-1] for one in second.decisions] == ["c"]
+    third = history.look(Filter(label="spam"), limit=5, rows=3, before=second.older)
+    assert (third.decisions, third.older, third.back_to) == ([], None, None)
+
+
+def test_a_look_that_finds_enough_says_where_the_next_one_begins(history: History) -> None:
+    first = history.look(limit=4)
+    assert [one.id[-1] for one in first.decisions] == list("fedc")
+    assert first.back_to is None
+    second = history.look(limit=4, before=first.older)
+    assert ([one.id[-1] for one in second.decisions], second.older) == (["b", "a"], None)
+
+
+def test_a_look_goes_on_when_its_last_decision_is_forgotten(history: History, url: URL) -> None:
+    older = history.look(limit=2).older
+    engine = open_database(url, writer=True)
+    with engine.begin() as connection:
+        connection.execute(delete(decisions).where(decisions.c.id == "1e"))
+    engine.dispose()
+    assert [one.id for one in history.look(limit=1, before=older).decisions] == ["1d"]
+
+
+@pytest.mark.parametrize("before", ["x.1f", ".1f", "9" * 18 + ".1f", "²³.1f"])
+def test_where_to_go_on_is_not_believed_blindly(history: History, before: str) -> None:
+    with pytest.raises(StoreError, match="no decision"):
+        history.look(before=before)
+
+
+@pytest.mark.parametrize(
+    ("options", "count"),
+    [({}, (6, True)), ({"most": 6}, (6, False)), ({"most": 4}, (4, False)), ({"rows": 3}, (3, False))],
+)
+def test_counting_ends_early(history: History, options: dict[str, int], count: tuple[int, bool]) -> None:
+    counted = history.count_some(**options)
+    assert (counted.number, counted.whole) == count
+
+
+def test_each_goes_through_all_pages(history: History, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reading, "EACH_ROWS", 2)
+    assert "".join(one.id[-1] for one in history.each()) == "fedcba"
+    assert "".join(one.id[-1] for one in history.each(Filter(label="ham"))) == "fa"
+
+
+def test_every_filter_is_answered_in_an_index(history: History, url: URL) -> None:
+    """Reading the rows of a million decisions takes seconds, reading an index does not."""
+    since = datetime(2026, 1, 1, tzinfo=UTC)
+    engine = open_database(url, writer=False)
+    for where in (
+        Filter(label="spam"),
+        Filter(sender="x", recipient="y", text="z", least=0.1, most=0.9),
+        Filter(since=since, channel="smtp", action="tag", disposition="pending", model_id="m"),
+        Filter(sha256="0" * 64),
+        Filter(content="0" * 64),
+    ):
+        statement = select(decisions.c.id).where(*where.clauses()).order_by(decisions.c.time.desc()).limit(50)
+        compiled = statement.compile(engine, compile_kwargs={"literal_binds": True})
+        with engine.connect() as connection:
+            plan = connection.exec_driver_sql("EXPLAIN QUERY PLAN " + str(compiled).replace("%%", "%")).all()
+        assert "USING" in plan[0][-1], where
+        assert "INDEX decisions_by_" in plan[0][-1], where
+    engine.dispose()
 
 
 def test_pages_follow_each_other_without_gap_or_repeat(history: History) -> None:
