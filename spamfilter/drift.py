@@ -2,7 +2,8 @@
 
 Compared is how scores are distributed (population stability index), after allowing for another share of spam: a host
 with more spam than the training had is no drift. What people had to correct and how often the model was unsure stand
-beside it. All comes from the decision log and the labels; no message is read again.
+beside it, and what the sampled mail was like (`traits`). All comes from the decision log, the labels and the samples;
+no message is read again.
 """
 
 from __future__ import annotations
@@ -21,7 +22,9 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from spamfilter.correction import Correction
 from spamfilter.store.database import StoreError, open_database, reason, require_current, shown
+from spamfilter.store.samples import Trait
 from spamfilter.store.schema import decisions
+from spamfilter.traits import Mix, Tally, Traits, traits_in, unlike
 from spamfilter.verdict import Label
 
 EDGES = (0.001, 0.01, 0.05, 0.2, 0.5, 0.8, 0.95, 0.99, 0.999)
@@ -41,13 +44,17 @@ Histogram = tuple[int, ...]
 class DriftSettings:
     """From where a figure of the last `window_days` is a reason to retrain; a window with fewer messages than `least`
     says nothing. `psi`: 0.1 is some change, 0.25 much (Siddiqi 2006); `unsure`: by how much its share may grow;
-    `corrections`: on 1,000 messages."""
+    `corrections`: on 1,000 messages. Of fewer samples than `least_sampled` nothing is said; `languages`: from what
+    distance on they moved far: a quarter of the mail, which chance alone does not give 50 samples of the same mail.
+    """
 
     window_days: int = 7
     least: int = 200
     psi: float = 0.25
     unsure: float = 0.05
     corrections: float = 5.0
+    least_sampled: int = 50
+    languages: float = 0.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +92,7 @@ class Reference:
 class Period:
     """A day, or the window: the model's scored messages by bin, unsure ones, corrections of those days, messages that
     were not scanned, and the distance from the reference at the share of spam that fits best; None where nothing can
-    be said."""
+    be said. `mix` is of the samples."""
 
     begin: date
     days: int
@@ -95,6 +102,7 @@ class Period:
     unscanned: int
     psi: float | None = None
     spam_share: float | None = None
+    mix: Mix = field(default_factory=Mix)
 
     @property
     def messages(self) -> int:
@@ -124,7 +132,8 @@ class Period:
 
 @dataclass(frozen=True, slots=True)
 class Drift:
-    """What was found: by day, oldest first, and over the window."""
+    """What was found: by day, oldest first, and over the window. `traits`: the training's, None where its bundle has
+    none; `unlike`: how the sampled mail is unlike them."""
 
     model_id: str
     reference: Reference | None
@@ -132,6 +141,8 @@ class Drift:
     window: Period
     reasons: Sequence[str]
     settings: DriftSettings = field(default_factory=DriftSettings)
+    traits: Traits | None = None
+    unlike: Sequence[str] = ()
 
     @property
     def due(self) -> bool:
@@ -141,6 +152,19 @@ class Drift:
     @property
     def sentence(self) -> str:
         """The same for people."""
+        return f"{self._judgement} {self._mail}".rstrip()
+
+    @property
+    def _mail(self) -> str:
+        if not self.unlike:
+            return ""
+        return (
+            f"Mail is unlike that of the training: {'; '.join(self.unlike)}. "
+            "What people correct will show whether the model copes with it."
+        )
+
+    @property
+    def _judgement(self) -> str:
         if self.window.messages < self.settings.least:
             return (
                 f"Too few messages to say: {self.window.messages} in {self.window.days} days, "
@@ -162,6 +186,11 @@ class Drift:
         for name in ("psi", "spam_share", "unsure_share", "corrections_per_1000"):
             if (value := getattr(self.window, name)) is not None:
                 found[f"drift_{name}"] = float(value)
+        mix = self.window.mix
+        if mix.unknown is not None:
+            found["drift_unknown_share"] = mix.unknown
+        if mix.languages and self.traits is not None:
+            found["drift_languages_moved"] = self.traits.distance(mix)
         return found
 
     def as_json(self) -> dict[str, Any]:
@@ -173,6 +202,8 @@ class Drift:
             "reasons": list(self.reasons),
             "edges": list(EDGES),
             "reference": None if self.reference is None else asdict(self.reference),
+            "traits": None if self.traits is None else asdict(self.traits),
+            "unlike": list(self.unlike),
             "days": [day.as_json() for day in self.days],
             "window": self.window.as_json(),
             "metrics": self.metrics(),
@@ -262,9 +293,9 @@ def scored(url: URL, since: datetime) -> Iterator[Scored]:
 
 def watched(
     messages: Iterable[Scored], corrections: Iterable[Correction], model_id: str, manifest: Mapping[str, Any],
-    *, now: datetime | None = None, settings: DriftSettings | None = None,
+    *, sampled: Iterable[Trait] = (), now: datetime | None = None, settings: DriftSettings | None = None,
 ) -> Drift:  # fmt: skip
-    """Compare the model's messages, oldest first, with what it was made for."""
+    """Compare the model's messages, oldest first, and samples of the mail with what it was made for."""
     settings = settings or DriftSettings()
     tallies: dict[date, _Tally] = {}
     first: list[float] = []
@@ -289,6 +320,9 @@ def watched(
         day = said.time.astimezone(UTC).date()
         if said.label is not None and day in tallies:
             tallies[day].corrections += 1
+    for one_of in sampled:
+        tally = tallies.setdefault(one_of.time.astimezone(UTC).date(), _Tally())
+        tally.mail.count(one_of.language, one_of.unknown if one_of.model_id == model_id else None)
     today = (now or datetime.now(UTC)).astimezone(UTC).date()
     days = [tallies[day].period(day, 1, reference) for day in sorted(tallies)]
     begin = today - timedelta(days=settings.window_days - 1)
@@ -297,7 +331,13 @@ def watched(
         if begin <= day <= today:
             together.add(tally)
     window = together.period(begin, settings.window_days, reference)
-    return Drift(model_id, reference, days, window, [*_reasons(window, reference, settings)], settings)
+    training = traits_in(manifest)
+    told = [] if training is None else [
+        *unlike(window.mix, training, least=settings.least_sampled, languages=settings.languages)
+    ]  # fmt: skip
+    return Drift(
+        model_id, reference, days, window, [*_reasons(window, reference, settings)], settings, training, told
+    )  # fmt: skip
 
 
 class _Tally:
@@ -306,6 +346,7 @@ class _Tally:
     def __init__(self) -> None:
         self.bins = [0] * BINS
         self.unsure = self.corrections = self.unscanned = 0
+        self.mail = Tally()
 
     def add(self, other: _Tally) -> None:
         """Count another's, too."""
@@ -313,12 +354,14 @@ class _Tally:
         self.unsure += other.unsure
         self.corrections += other.corrections
         self.unscanned += other.unscanned
+        self.mail.add(other.mail)
 
     def period(self, begin: date, days: int, reference: Reference | None) -> Period:
         """As a value."""
         far, spam_share = (None, None) if reference is None or not any(self.bins) else distance(self.bins, reference)
         return Period(
-            begin, days, tuple(self.bins), self.unsure, self.corrections, self.unscanned, far, spam_share
+            begin, days, tuple(self.bins), self.unsure, self.corrections, self.unscanned, far, spam_share,
+            self.mail.mix(),
         )  # fmt: skip
 
 

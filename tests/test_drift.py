@@ -28,6 +28,8 @@ from spamfilter.message import Message
 from spamfilter.policy import Policy, decide
 from spamfilter.store.database import StoreError, store_url
 from spamfilter.store.decisions import DecisionStore
+from spamfilter.store.samples import Trait
+from spamfilter.traits import TRAITS, Mix, traits_of
 from spamfilter.verdict import Failure, FailureKind, Label, Score
 from tests.fakes import THRESHOLDS
 
@@ -179,3 +181,58 @@ def test_settings_move_what_is_a_reason() -> None:
     messages = log(drawn(4000, 0.3, 4, ham=1.5))
     lax = DriftSettings(psi=9, unsure=1)
     assert not watched(messages, [], MODEL, manifest(), now=NOW, settings=lax).due
+
+
+def sampled(count: int, language: str, unknown: float, *, days_ago: float = 0.5, model: str = MODEL) -> list[Trait]:
+    return [Trait(NOW - timedelta(days=days_ago), model, language, unknown)] * count
+
+
+def with_traits() -> dict[str, Any]:
+    return {**manifest(), TRAITS: traits_of([number / 1000 for number in range(200)], ["en"] * 190 + ["de"] * 10)}
+
+
+def test_samples_stand_beside_the_training_day_by_day() -> None:
+    traits = [
+        *sampled(30, "de", 0.3, days_ago=20),
+        *sampled(30, "en", 0.1, days_ago=2.4),
+        *sampled(10, "de", 0.5, days_ago=2.4, model="m-0"),
+        *sampled(20, "en", 0.2),
+    ]
+    found = watched(log(drawn(600, 0.5, 14)), [], MODEL, with_traits(), sampled=traits, now=NOW)
+    by_day = {day.begin.isoformat(): day.mix for day in found.days}
+    assert by_day["2026-03-18"].languages == {"en": 0.75, "de": 0.25}
+    assert by_day["2026-03-18"].unknown == pytest.approx(0.1)  # of the other model's nothing is known
+    assert by_day["2026-02-28"] == Mix(30, pytest.approx(0.3), {"de": 1.0})
+    assert (found.window.mix.messages, found.window.mix.unknown) == (60, pytest.approx(0.14))
+    assert found.traits is not None and (found.unlike, found.due) == ([], False)
+    plain = found.as_json()
+    assert plain["window"]["mix"]["languages"] == {"en": pytest.approx(5 / 6), "de": pytest.approx(1 / 6)}
+    assert plain["traits"]["mix"]["languages"] == {"en": 0.95, "de": 0.05}
+    assert found.metrics()["drift_languages_moved"] == pytest.approx(0.95 - 5 / 6)
+    assert found.metrics()["drift_unknown_share"] == pytest.approx(0.14)
+
+
+def test_mail_unlike_the_trainings_is_told_and_is_no_reason_to_retrain() -> None:
+    traits = sampled(60, "de", 0.4)
+    found = watched(log(drawn(600, 0.5, 15)), [], MODEL, with_traits(), sampled=traits, now=NOW)
+    assert not found.due
+    assert found.sentence == (
+        "No sign of drift: scores are distributed as in the training of m-1. Mail is unlike that of the training: "
+        "40 % of its words are hardly known to the model, more than in nine of ten of the training's messages (18 %); "
+        "100 % is in language 'de', where the training had 5 %. "
+        "What people correct will show whether the model copes with it."
+    )
+    bare = watched(log(drawn(600, 0.5, 15)), [], MODEL, manifest(), sampled=traits, now=NOW)
+    assert (bare.traits, bare.unlike, bare.as_json()["traits"]) == (None, [], None)
+    assert "drift_languages_moved" not in bare.metrics()
+
+
+def test_chance_alone_does_not_move_the_languages_of_few_samples_to_the_bound() -> None:
+    rng, settings = np.random.default_rng(3), DriftSettings()
+    kept = {TRAITS: traits_of([0.1] * 100, ["en"] * 70 + ["de"] * 15 + ["fr"] * 10 + ["zh"] * 5), "model_id": MODEL}
+    far = []
+    for _ in range(300):
+        drawn_languages = rng.choice(["en", "de", "fr", "zh"], settings.least_sampled, p=[0.7, 0.15, 0.1, 0.05])
+        traits = [Trait(NOW, MODEL, str(language), 0.1) for language in drawn_languages]
+        far.append(watched([], [], MODEL, kept, sampled=traits, now=NOW).metrics()["drift_languages_moved"])
+    assert 0.1 < max(far) < settings.languages

@@ -9,6 +9,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from spamfilter.classifier import bundle as shipped
+from spamfilter.classifier.sampled import Sampled
 from spamfilter.cli import options
 from spamfilter.cli.drift import bars, drift
 from spamfilter.drift import BINS, Reference, snapshot_of
@@ -16,6 +17,8 @@ from spamfilter.message import Message
 from spamfilter.policy import Policy, decide
 from spamfilter.store.database import store_url
 from spamfilter.store.decisions import DecisionStore
+from spamfilter.store.samples import SampleStore
+from spamfilter.traits import traits_of
 from spamfilter.verdict import Score
 from tests.fakes import THRESHOLDS
 from tests.logs import restored
@@ -68,6 +71,30 @@ def test_a_day_a_picture_and_a_sentence(tmp_path: Path, monkeypatch: pytest.Monk
     assert (plain["due"], plain["window"]["messages"], plain["window"]["spam_share"]) == (False, 250, 0.2)
     decided(tmp_path / "state", model_id, *[0.7] * 400)
     assert "A retraining is due" in run(tmp_path, monkeypatch).stdout
+
+
+def test_what_mail_is_like_stands_beside_the_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model_id: str
+) -> None:
+    decided(tmp_path / "state", model_id, *[0.0005] * 250)
+    with SampleStore(store_url("", tmp_path / "state"), keep=0, days=0) as store:
+        for language in ("de", "de", "de", "en") * 15:
+            store.add(Sampled(model_id, 0.1, language, 0.42, b""))
+    bare = run(tmp_path, monkeypatch).stdout
+    assert "not in this bundle's snapshot" in bare and "de 75 en 25" in bare and "Mail is unlike" not in bare
+    path = tmp_path / "model"
+    kept = {**json.loads((path / "manifest.json").read_text()), "traits": traits_of([0.1] * 9, ["en"] * 8 + ["de"])}
+    (path / "manifest.json").write_text(json.dumps(kept))
+    shown = run(tmp_path, monkeypatch).stdout
+    assert ["training", "10", "en", "89", "de", "11"] in [line.split() for line in shown.splitlines()]
+    assert "42 % of its words are hardly known" in " ".join(shown.split()) and "not in this bundle" not in shown
+    plain = json.loads(run(tmp_path, monkeypatch, "--json").stdout)
+    assert plain["window"]["mix"] == {
+        "messages": 60,
+        "unknown": pytest.approx(0.42),
+        "languages": {"de": 0.75, "en": 0.25},
+    }
+    assert len(plain["unlike"]) == 2
 
 
 def test_bars_show_found_beside_expected() -> None:
