@@ -18,7 +18,7 @@ import os
 import re
 import secrets
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -230,14 +230,15 @@ class Bundles:
         """Put the link back from `name`, which does not serve after all, to what does; False where it has moved on."""
         return self._swap(to, "rollback", why, by, instead_of=name)
 
-    def prune(self, keep: int) -> Names:
+    def prune(self, keep: int, *, spare: Collection[str] = ()) -> Names:
         """Remove all but the `keep` models that served or came last; the names of those removed.
 
-        The current one stays, and the one that a rollback takes, whatever `keep` is. Raises BundleError.
+        The current one stays, the one that a rollback takes and those to `spare`, whatever `keep` is. Raises
+        BundleError.
         """
         with self._turn():
             served = {one.name: one.time for one in self.history()}
-            needed = {self.link() or DEFAULT, *self.before()[:1]}
+            needed = {self.link() or DEFAULT, *self.before()[:1], *spare}
             names = self.names()
             names.sort(key=lambda name: (name in needed, max(served.get(name, _EPOCH), self._came(name))), reverse=True)
             removed = [name for index, name in enumerate(names) if index >= keep and name not in needed]

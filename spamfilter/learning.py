@@ -2,14 +2,13 @@
 
 A correction is committed to the labels first; the memory, by which the next message of the campaign is known at once,
 is made from them. So a process killed at any instant leaves at worst a memory that is some corrections behind, and the
-next correction brings it up. We never learn from our own verdicts: only `learn`, with a person in its provenance,
-labels anything.
+next correction brings it up. Each model has a memory of its own: that of the next one is made before it serves, and
+that of one before it is kept for its return. We never learn from our own verdicts: only `learn`, with a person in its
+provenance, labels anything.
 """
 
 from __future__ import annotations
 
-import fcntl
-import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -21,16 +20,17 @@ from typing import IO
 import structlog
 
 from spamfilter.classifier.examined import Examined
-from spamfilter.classifier.memory import MOST_PER_LABEL, Exemplar, Memory, MemoryFile
+from spamfilter.classifier.memory import MOST_PER_LABEL, MemoryFile
 from spamfilter.config import Config
 from spamfilter.correction import Provenance, content_hash, unmarked
-from spamfilter.document import Document, extract
+from spamfilter.document import extract
 from spamfilter.message import Message
-from spamfilter.store.database import StoreError, store_url
+from spamfilter.store.database import store_url
 from spamfilter.store.examples import Example, Reading
 from spamfilter.store.label_lines import Taken
 from spamfilter.store.label_reader import Counts
 from spamfilter.store.labels import Change, LabelStore
+from spamfilter.store.memories import ExamineDocument, Rebuilt, reading_of, rebuild
 from spamfilter.store.seal import sealer
 from spamfilter.verdict import Failure, FailureKind, Label, Recall
 
@@ -41,7 +41,6 @@ log = structlog.get_logger(__name__)
 
 
 Examine = Callable[[Message], Examined | Failure]
-ExamineDocument = Callable[[Document], Examined | Failure]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,15 +61,6 @@ class Learned:
     def changed(self) -> bool:
         """False where the message was known under this label already, or there was nothing to take back."""
         return self.before is not self.after
-
-
-@dataclass(frozen=True, slots=True)
-class Rebuilt:
-    """How many exemplars a memory holds, and how many it ought to but no model could read."""
-
-    ham: int
-    spam: int
-    unread: int
 
 
 class Learning:
@@ -100,6 +90,7 @@ class Learning:
         self._many = 0
         self._behind = False
         self._forgot = False
+        self._taken_back = True  # a label, since other models' memories were looked at: before we came, perhaps
         self._due = 0.0
         self.model_id = model_id
         """Of the model in service; `switch` changes it."""
@@ -123,7 +114,7 @@ class Learning:
             log.warning("learned_without_model", content=content, failure=str(outcome.kind), detail=outcome.detail)
             document = extract(raw, kind)
         else:
-            document, reading = outcome.document, _reading(outcome)
+            document, reading = outcome.document, reading_of(outcome)
             probability = outcome.score.probability
         with self._turn:
             recall = None
@@ -131,6 +122,7 @@ class Learning:
                 recall = self._memory.current().look(reading.fingerprint, reading.pooled)
             example = Example(content, kind, document, len(message.raw), raw, reading)
             change = self._store.record(example, label, provenance)
+            self._taken_back = self._taken_back or change.before not in (None, change.after)
             self._follow()
         return Learned(content, change.before, change.after, probability, recall)
 
@@ -139,6 +131,7 @@ class Learning:
         with self._turn:
             change = self._store.undo(content, provenance)
             self._forgot = self._forgot or change.after is None
+            self._taken_back = True
             self._follow()
         return _learned(content, change)
 
@@ -146,7 +139,7 @@ class Learning:
         """Let go of all that is kept of a content. Raises StoreError."""
         with self._turn:
             change = self._store.forget(content, provenance)
-            self._forgot = True
+            self._forgot = self._taken_back = True
             self._follow()
         return _learned(content, change)
 
@@ -179,6 +172,7 @@ class Learning:
             taken = self._store.take(stream)
             with self._turn:
                 self._forgot = self._forgot or taken.forgotten > 0
+                self._taken_back = True
         return taken
 
     def find(self, prefix: str) -> str:
@@ -202,9 +196,15 @@ class Learning:
             started = time.monotonic()
             gone = self._store.prune()
             built = rebuild(
-                self._store, self._memory_path, self.model_id, self._examine_document, remember=self._remember
+                self._store,
+                self._memory_path,
+                self.model_id,
+                self._examine_document,
+                known=self._memory.current().exemplars,
+                remember=self._remember,
+                others=self._taken_back or gone > 0,
             )
-            self._behind = False
+            self._behind = self._taken_back = False
             ended = time.monotonic()
             self._due = ended + max(REBUILD_EVERY_S, 4 * (ended - started))
             if gone or self._forgot:
@@ -217,44 +217,6 @@ class Learning:
             self.rebuild()
 
 
-def rebuild(
-    store: LabelStore,
-    path: Path,
-    model_id: str,
-    examine_document: ExamineDocument | None = None,
-    *,
-    remember: int = MOST_PER_LABEL,
-) -> Rebuilt:
-    """Write the memory at `path` from the labels, for one model. One process at a time; the last one saw the most.
-
-    Examples that this model has not read are read now, by `examine_document`. Raises StoreError, also where the file
-    cannot be written.
-    """
-    with _alone(path):
-        exemplars: list[Exemplar] = []
-        unread = 0
-        for label in (Label.SPAM, Label.HAM):
-            for one in store.remembered(label, remember):
-                reading = one.reading
-                if reading is None or reading.model_id != model_id:
-                    reading = _read_anew(store, one.content, model_id, examine_document) if one.readable else None
-                if reading is None:
-                    unread += 1
-                    continue
-                exemplars.append(
-                    Exemplar(one.content, one.label, one.time.timestamp(), reading.fingerprint, reading.pooled)
-                )
-        try:
-            Memory(model_id, exemplars, remember).save(path)
-        except OSError as error:
-            raise StoreError(
-                f"{path}: the memory cannot be written: {error.strerror}; the labels are kept, "
-                "and the next correction brings it up"
-            ) from None
-    ham = sum(one.label is Label.HAM for one in exemplars)
-    return Rebuilt(ham, len(exemplars) - ham, unread)
-
-
 def label_store(config: Config) -> LabelStore:
     """The configured labels, not yet opened. Raises StoreError."""
     return LabelStore(
@@ -265,50 +227,5 @@ def label_store(config: Config) -> LabelStore:
     )
 
 
-def _read_anew(
-    store: LabelStore, content: str, model_id: str, examine_document: ExamineDocument | None
-) -> Reading | None:
-    if examine_document is None:
-        return None
-    kept = store.get(content)
-    if kept is None or kept.document is None:
-        return None
-    try:
-        examined = examine_document(kept.document)
-    except Exception as error:  # a model's fault on one example must not cost the memory of the others
-        log.error("example_not_read", content=content, error=f"{type(error).__name__}: {error}"[:200])
-        return None
-    if isinstance(examined, Failure):
-        log.error("example_not_read", content=content, error=f"{examined.kind}: {examined.detail}"[:200])
-        return None
-    reading = _reading(examined)
-    if reading.model_id != model_id:
-        return None
-    store.note(content, reading)
-    return reading
-
-
-def _reading(examined: Examined) -> Reading:
-    score = examined.score
-    return Reading(score.model_id, score.probability, examined.fingerprint, examined.pooled)
-
-
 def _learned(content: str, change: Change) -> Learned:
     return Learned(content, change.before, change.after)
-
-
-@contextmanager
-def _alone(path: Path) -> Iterator[None]:
-    """Hold `memory.lock` beside the memory; the kernel lets go of it when the process ends."""
-    lock = path.with_suffix(".lock")
-    try:
-        descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    except OSError as error:
-        raise StoreError(
-            f"{lock}: {error.strerror}; the memory belongs to the user that runs the daemon, correct as that one"
-        ) from None
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)

@@ -171,7 +171,9 @@ def first_choice(config: Config) -> Served:
 class ModelWatch:
     """A part of the daemon: the engine, and the watch over which model it serves.
 
-    `activated` is awaited after each change; it must not raise. Without `feedback` no model is taken back by itself.
+    `chosen` is what `first_choice` found: it is not checked again where it is still the first. `upcoming` is awaited
+    before another model takes over, `activated` after it; neither must raise. Without `feedback` no model is taken back
+    by itself.
     """
 
     def __init__(
@@ -180,7 +182,9 @@ class ModelWatch:
         engine: Engine,
         judge: Judge,
         *,
+        chosen: Served | None = None,
         feedback: Feedback | None = None,
+        upcoming: Callable[[Served], Awaitable[None]] | None = None,
         activated: Callable[[Served], Awaitable[None]] | None = None,
         every_s: float = WATCH_S,
     ) -> None:
@@ -188,8 +192,10 @@ class ModelWatch:
         self._config = config
         self._engine = engine
         self._judge = judge
+        self._chosen = chosen
         self._feedback = feedback
         self._rollback = config.model.rollback
+        self._upcoming = upcoming
         self._activated = activated
         self._every_s = every_s
         self._bundles = Bundles(config.state_dir.absolute(), check=is_whole)  # workers do the self-test
@@ -209,7 +215,10 @@ class ModelWatch:
         refused: dict[str, Exception] = {}
         for name, path in choices(self._config, self._bundles):
             try:
-                served = await asyncio.to_thread(prepare, self._config, name, path)
+                if self._chosen is not None and (self._chosen.name, self._chosen.path) == (name, path):
+                    served = self._chosen
+                else:
+                    served = await asyncio.to_thread(prepare, self._config, name, path)
                 await self._engine.replace(served.path, served.options)
                 self._judge.serve(served.policy, served.model_id)
                 await self._engine.start()
@@ -259,6 +268,8 @@ class ModelWatch:
             return
         try:
             served = await asyncio.to_thread(prepare, self._config, name, path)
+            if self._upcoming is not None:
+                await self._upcoming(served)
             self._judge.serve(served.policy, served.model_id)
             await self._engine.replace(served.path, served.options)
         except (BundleError, ConfigError, EngineError) as error:

@@ -14,7 +14,7 @@ DEFAULT_BUNDLE = "default"
 MODELS = "models"
 """The folder below `state_dir` that holds further bundles."""
 MEMORY = "memory.npz"
-"""The file below `state_dir` by which workers know again what people have marked."""
+"""What the files below `state_dir` are named after by which workers know again what people have marked."""
 CURRENT = "current"
 """The link in it whose text is the name of the activated one."""
 
@@ -54,7 +54,7 @@ def resolve_policy(settings: PolicySettings, bundle: Bundle) -> Policy:
 
 
 def memory_path(config: Config) -> Path:
-    """Where the memory of corrections lies (`classifier.memory`); the file need not be there."""
+    """Beside which path each model's memory of corrections lies (`classifier.memory.file_of`)."""
     return config.path(MEMORY)
 
 

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import threading
 from collections.abc import Awaitable, Callable
-from typing import Protocol, TypeVar
+from types import TracebackType
+from typing import Any, Protocol, TypeVar
 
 import structlog
 
@@ -17,12 +19,15 @@ from spamfilter.classifier.examined import Examined
 from spamfilter.config import Config
 from spamfilter.correction import Provenance
 from spamfilter.document import Document
-from spamfilter.learning import Learned, Learning, Rebuilt, label_store
+from spamfilter.learning import Learned, Learning, label_store
 from spamfilter.message import Message
 from spamfilter.operating_point import memory_path
 from spamfilter.store.database import StoreError
+from spamfilter.store.memories import Rebuilt, not_read, prepare
 from spamfilter.verdict import Failure, Label
 
+PREPARE_S = 60.0
+"""So long another model is given to read what people marked, before it serves; the rest it reads then."""
 _DAY_S = 86_400.0
 T = TypeVar("T")
 log = structlog.get_logger(__name__)
@@ -36,8 +41,20 @@ class Engine(Protocol):
     async def examine_document(self, document: Document) -> Examined | Failure: ...
 
 
+class Reader(Protocol):
+    """An engine of the model that is to serve next, which reads nothing but kept documents; within the block."""
+
+    async def __aenter__(self) -> Any: ...
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+    async def examine_document(self, document: Document) -> Examined | Failure: ...
+
+
 class Teacher:
-    """A daemon's part. `learn` is what frontends call; `switch` follows the model in service."""
+    """A daemon's part. `learn` is what frontends call; `prepare` and `switch` follow the model in service."""
 
     def __init__(self, config: Config, engine: Engine) -> None:
         self._config = config
@@ -68,6 +85,39 @@ class Teacher:
         if self._learning is None:
             raise StoreError("no model serves yet; try again in a moment")
         return await self._apart(lambda: self._ready().learn(message, label, provenance))
+
+    async def undo(self, content: str, provenance: Provenance) -> Learned:
+        """Take back what was last said of a content; what was said before stands again. Raises StoreError."""
+        if self._learning is None:
+            raise StoreError("no model serves yet; try again in a moment")
+        return await self._apart(lambda: self._ready().undo(content, provenance))
+
+    async def prepare(self, model_id: str, reader: Reader) -> None:
+        """Another model is to serve next: its memory is made, so that it knows look-alikes from its first message.
+
+        Never raises: what it could not read, it reads when it serves.
+        """
+        path, remember, enough = memory_path(self._config), self._config.learn.remember, threading.Event()
+        timer = asyncio.get_running_loop().call_later(PREPARE_S, enough.set)
+
+        def examine(document: Document) -> Examined | Failure:
+            return self._asked(reader.examine_document(document))
+
+        def prepared() -> Rebuilt:
+            return prepare(self._store, path, model_id, examine, remember=remember, enough=enough.is_set)
+
+        try:
+            if await asyncio.to_thread(not_read, self._store, path, model_id, remember=remember):
+                async with reader:
+                    built = await asyncio.to_thread(prepared)
+            else:
+                built = await asyncio.to_thread(prepared)
+            log.info("memory.prepared", model=model_id, ham=built.ham, spam=built.spam, unread=built.unread)
+        except Exception as error:
+            log.error("memory.not_prepared", model=model_id, error=f"{type(error).__name__}: {error}"[:200])
+        finally:
+            enough.set()
+            timer.cancel()
 
     async def switch(self, model_id: str) -> None:
         """Another model serves: its memory is made anew. Never raises; the labels are kept whatever happens."""

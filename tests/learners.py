@@ -8,7 +8,7 @@ import numpy as np
 
 from spamfilter.classifier.examined import Examined
 from spamfilter.classifier.fingerprint import fingerprint
-from spamfilter.classifier.memory import Memory
+from spamfilter.classifier.memory import Memory, file_of
 from spamfilter.correction import content_hash
 from spamfilter.document import Document, extract, render
 from spamfilter.message import Message
@@ -51,8 +51,15 @@ def content(message: Message) -> str:
     return content_hash(message.raw, message.kind)
 
 
-def remembered(state: Path) -> dict[str, Label]:
-    return {one.content: one.label for one in Memory.load(state / "memory.npz").exemplars}
+def memories(state: Path) -> list[Path]:
+    """The memories' files, the one that was written last at the end."""
+    return sorted(state.glob("memory-*.npz"), key=lambda path: path.stat().st_mtime_ns)
+
+
+def remembered(state: Path, model_id: str | None = None) -> dict[str, Label]:
+    """What a model's memory holds; without one, the memory that was written last."""
+    path = memories(state)[-1] if model_id is None else file_of(state / "memory.npz", model_id)
+    return {one.content: one.label for one in Memory.load(path).exemplars}
 
 
 def kept(state: Path) -> dict[str, Label]:

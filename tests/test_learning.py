@@ -16,15 +16,16 @@ from spamfilter.config import load
 from spamfilter.correction import Provenance
 from spamfilter.document import extract
 from spamfilter.headers import Markup, mark
-from spamfilter.learning import Learned, Learning, Rebuilt, label_store, rebuild
+from spamfilter.learning import Learned, Learning, label_store
 from spamfilter.message import Kind, Message, kind_of
 from spamfilter.policy import Policy, decide
 from spamfilter.store.database import SQLITE_NAME, StoreError, store_url
 from spamfilter.store.label_reader import LabelReader
 from spamfilter.store.labels import LabelStore
+from spamfilter.store.memories import Rebuilt, rebuild
 from spamfilter.verdict import Failure, FailureKind, Label, Score
 from tests.fakes import THRESHOLDS, score
-from tests.learners import TEXT, Model, content, kept, mail, remembered
+from tests.learners import TEXT, Model, content, kept, mail, memories, remembered
 
 HAM, SPAM = Label.HAM, Label.SPAM
 ALICE, BOB = Provenance("alice", "command line"), Provenance("bob", "folder", "folder")
@@ -65,7 +66,7 @@ def test_what_is_learned_is_remembered_at_once(learner: Learning, tmp_path: Path
     first = learned(learner.learn(mail(), SPAM, ALICE))
     assert (first.content, first.before, first.after, first.probability) == (content(mail()), None, SPAM, 0.25)
     assert first.recall is None and first.changed
-    (exemplar,) = Memory.load(tmp_path / "memory.npz").exemplars
+    (exemplar,) = Memory.load(memories(tmp_path)[-1]).exemplars
     assert (exemplar.content, exemplar.label) == (first.content, SPAM)
     assert exemplar.pooled.dtype == "float16"
     assert abs(exemplar.time - time.time()) < 60
@@ -167,7 +168,7 @@ def test_another_model_reads_all_anew_once(learner: Learning, model: Model, tmp_
     other = Model("m-2")
     learner._examine, learner._examine_document = other.examine, other.examine_document
     assert learner.switch("m-2") == Rebuilt(ham=0, spam=3, unread=0)
-    memory = Memory.load(tmp_path / "memory.npz")
+    memory = Memory.load(memories(tmp_path)[-1])
     assert memory.model_id == "m-2"
     assert len(memory) == len(other.read) == 3
     learner.rebuild()
@@ -183,6 +184,7 @@ def test_what_the_other_model_cannot_read_is_left_out(learner: Learning, tmp_pat
 
         connection.execute(text("UPDATE examples SET extraction = '1-1-1', model_id = 'old'"))
     learner._store.open()
+    memories(tmp_path)[-1].unlink()
     learner.learn(mail(2), HAM, ALICE)
     assert learner.rebuild() == Rebuilt(ham=1, spam=0, unread=1)
     assert remembered(tmp_path) == {content(mail(2)): HAM}
@@ -373,7 +375,7 @@ def test_kill_9_in_the_middle_leaves_nothing_half(start: Start, tmp_path: Path, 
     with LabelReader(store_url("", tmp_path)) as reader:
         assert {said.content: said.label for said in reader.corrections()} == labels
         assert all(one.document is not None and one.reading is not None for one in reader.labelled())
-    if (tmp_path / "memory.npz").exists():
+    if memories(tmp_path):
         assert set(remembered(tmp_path).items()) <= set(labels.items())
     learner = learning(tmp_path)
     learner.learn(mail(0), SPAM, ALICE)  # known already, and still the memory is brought up

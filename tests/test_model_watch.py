@@ -22,6 +22,7 @@ from spamfilter.model_watch import (
     Record,
     Served,
     first_choice,
+    prepare,
     reason_to_go_back,
     records,
 )
@@ -211,19 +212,51 @@ def test_the_first_choice_is_the_first_that_is_whole(house: House) -> None:
         first_choice(house.config(policy__unsure_at=0.95))
 
 
+async def test_what_was_chosen_is_not_checked_again_unless_another_is_the_first_now(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checked: list[str] = []
+
+    def counted(config: Config, name: str, path: Path) -> Served:
+        checked.append(name)
+        return prepare(config, name, path)
+
+    house.activate("a")
+    chosen = first_choice(house.config())
+    monkeypatch.setattr("spamfilter.model_watch.prepare", counted)
+    watch = house.watch(chosen=chosen)
+    await watch.start()
+    assert (checked, watch.served) == ([], chosen)
+    assert house.engine.bundle == chosen.path and house.judge.policies == [("a", 0.8)]
+    await watch.stop(1)
+    house.activate("b")  # between the choice and the start
+    watch = house.watch(chosen=chosen)
+    await watch.start()
+    assert checked == ["b"] and house.engine.bundle == house.bundles.path("b")
+    await watch.stop(1)
+
+
 # ---- while it runs
 
 
 async def test_another_model_takes_over_and_its_policy_comes_first(house: House, logged: list[Any]) -> None:
     told: list[Served] = []
+    ready, to_come = asyncio.Event(), asyncio.Event()
+
+    async def upcoming(served: Served) -> None:
+        to_come.set()
+        await ready.wait()
 
     async def activated(served: Served) -> None:
         told.append(served)
 
-    watch = house.watch(activated=activated)
+    watch = house.watch(upcoming=upcoming, activated=activated)
     await watch.start()
     house.engine.slow.clear()
     house.activate("a")
+    await to_come.wait()
+    assert house.judge.policies == [("shipped", 0.9)]  # nothing has changed yet
+    ready.set()
     await until(lambda: ("a", 0.8) in house.judge.policies)
     assert house.engine.bundle is not None and house.engine.bundle.name == "shipped"  # known before it scores
     house.engine.slow.set()

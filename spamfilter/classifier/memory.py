@@ -6,14 +6,17 @@ the GPT's state agrees: a mailing list's footer alone makes no campaign. For the
 where a text of a few lines has another subject. What is marked as ham speaks only for mail that links to the same
 hosts, so that nobody gets past by copying a newsletter around his own link.
 
-The memory is one file, replaced as a whole. Whoever serves looks at the file's date and reads it anew when it changed.
+Each model's memory is one file, replaced as a whole, so that the next model's can be made while this one serves, and
+the last one's is there when it comes back. Whoever serves looks at its file's date and reads it anew when it changed.
 """
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import math
 import os
+import re
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -58,6 +61,7 @@ MOST_PER_LABEL = 2_000
 _LINES = 32
 """A text that fills fewer places is one of a few lines: some 45 words."""
 _TRIED, _MOST_CANDIDATES = 16, 256
+_PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 State = NDArray[np.float16]
 
@@ -204,13 +208,25 @@ class Memory:
             raise ValueError(f"{type(error).__name__}: {error}") from None
 
 
+def file_of(path: Path, model_id: str) -> Path:
+    """The file of one model's memory: `memory-ID.npz` where `path` is `memory.npz`."""
+    plain = model_id if _PLAIN.fullmatch(model_id) else hashlib.sha256(model_id.encode()).hexdigest()[:32]
+    return path.with_name(f"{path.stem}-{plain}{path.suffix}")
+
+
+def files_of_others(path: Path, model_id: str) -> list[Path]:
+    """The memories' files of all models but one, those first that were written first. Raises OSError."""
+    found = [other for other in path.parent.glob(f"{path.stem}-*{path.suffix}") if other != file_of(path, model_id)]
+    return sorted(found, key=lambda other: other.stat().st_mtime_ns)
+
+
 class MemoryFile:
-    """The memory in service, as its file stands now. That of another model does not count: its states are void."""
+    """A model's memory, as its `file_of` stands now. What another model has read is void."""
 
     def __init__(
         self, path: Path, model_id: str, *, every_s: float = 0.2, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        self._path, self._model_id, self._every_s, self._clock = path, model_id, every_s, clock
+        self._path, self._model_id, self._every_s, self._clock = file_of(path, model_id), model_id, every_s, clock
         self._memory = Memory(model_id)
         self._seen: tuple[int, int, int] | None = None
         self._next = -1.0
@@ -218,8 +234,7 @@ class MemoryFile:
     def current(self) -> Memory:
         """The memory, read anew where the file was replaced; looks for that every `every_s` at most.
 
-        A damaged file is told once, and that of another model is no matter: the memory stays what it was. Without a
-        file there is none.
+        A damaged file is told once, and the memory stays what it was. Without a file there is none.
         """
         now = self._clock()
         if now < self._next:

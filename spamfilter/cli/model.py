@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -161,15 +161,24 @@ def rollback(sources: Sources, why: str, as_json: bool) -> None:
 
 
 @model.command()
-@click.option("--keep", type=click.IntRange(0), default=3, show_default=True, help="Keep so many of the newest.")
+@click.option("--keep", type=click.IntRange(0), help="Keep so many of the newest [default: model.keep].")
 @_json
 @with_config
-def prune(sources: Sources, keep: int, as_json: bool) -> None:
-    """Remove old models. The current one stays, and the one that a rollback would take."""
-    from spamfilter.bundles import Bundles
-
-    removed = Bundles(sources.load().state_dir).prune(keep)
+def prune(sources: Sources, keep: int | None, as_json: bool) -> None:
+    """Remove old models. The current one stays, the one that a rollback would take, and the one in the shadow."""
+    config = sources.load()
+    removed = prune_old(config, config.model.keep if keep is None else keep)
     _tell(as_json, {"removed": removed}, f"removed: {', '.join(removed)}" if removed else "nothing to remove")
+
+
+def prune_old(config: Config, keep: int, *, spare: Collection[str] = ()) -> list[str]:
+    """Remove all but the `keep` newest models and those in use, the shadow's too; their names. Raises BundleError."""
+    from spamfilter.bundles import Bundles
+    from spamfilter.shadow import chosen
+
+    state_dir = config.state_dir.absolute()
+    shadow = chosen(state_dir)
+    return Bundles(state_dir).prune(keep, spare={*spare, *([shadow] if shadow is not None else [])})
 
 
 def _found(config: Config, name: str | None) -> tuple[str, Path]:

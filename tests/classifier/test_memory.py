@@ -24,6 +24,8 @@ from spamfilter.classifier.memory import (
     Memory,
     MemoryFile,
     cosine,
+    file_of,
+    files_of_others,
     moved,
 )
 from spamfilter.verdict import Label, Recall
@@ -196,9 +198,9 @@ def _damaged(path: Path, how: str) -> None:
 
 @pytest.mark.parametrize("how", ["empty", "noise", "cut", "flipped", "pickle"])
 def test_a_damaged_file_is_told_once_and_the_old_memory_stays(tmp_path: Path, how: str) -> None:
-    path, now = tmp_path / "memory.npz", [0.0]
+    path, now = tmp_path / "memory-m.npz", [0.0]
     Memory("m", [_exemplar(_text(1))]).save(path)
-    file = MemoryFile(path, "m", clock=lambda: now[0])
+    file = MemoryFile(tmp_path / "memory.npz", "m", clock=lambda: now[0])
     assert len(file.current()) == 1
     Memory("m", [_exemplar(_text(i)) for i in range(30)]).save(path)
     _damaged(path, how)
@@ -214,23 +216,35 @@ def test_a_damaged_file_is_told_once_and_the_old_memory_stays(tmp_path: Path, ho
 
 def test_a_file_of_another_model_is_ignored(tmp_path: Path) -> None:
     path, now = tmp_path / "memory.npz", [0.0]
-    Memory("old", [_exemplar(_text(1))]).save(path)
+    Memory("old", [_exemplar(_text(1))]).save(file_of(path, "old"))
     old, new = (MemoryFile(path, name, clock=lambda: now[0]) for name in ("old", "new"))
     assert (len(old.current()), len(new.current())) == (1, 0)
-    Memory("new", [_exemplar(_text(i)) for i in range(2)]).save(path)
+    Memory("new", [_exemplar(_text(i)) for i in range(2)]).save(file_of(path, "new"))
     now[0] += 1
-    assert (len(old.current()), len(new.current())) == (1, 2)  # the old model serves on with what it knows
+    assert (len(old.current()), len(new.current())) == (1, 2)
+    Memory("old", [_exemplar(_text(i)) for i in range(5)]).save(file_of(path, "new"))  # put there by hand
+    now[0] += 1
+    assert (len(old.current()), len(new.current())) == (1, 2)
+    assert [one.name for one in files_of_others(path, "new")] == ["memory-old.npz"]
+
+
+def test_the_file_of_an_odd_model_stays_in_its_folder(tmp_path: Path) -> None:
+    path = tmp_path / "memory.npz"
+    odd = ["../out", "a/b", "", ".hidden", "x" * 300, "a", "A"]
+    names = {file_of(path, model_id) for model_id in odd}
+    assert len(names) == len(odd)
+    assert all(one.parent == tmp_path and len(one.name) < 200 for one in names)
 
 
 def test_the_file_is_looked_at_now_and_then_and_may_be_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path, now, looks = tmp_path / "memory.npz", [0.0], [0]
+    path, now, looks = tmp_path / "memory-m.npz", [0.0], [0]
     stat = os.stat
 
     def counted(*args, **kwargs):  # type: ignore[no-untyped-def]
         looks[0] += str(args[0]) == str(path)
         return stat(*args, **kwargs)
 
-    file = MemoryFile(path, "m", every_s=0.2, clock=lambda: now[0])
+    file = MemoryFile(tmp_path / "memory.npz", "m", every_s=0.2, clock=lambda: now[0])
     monkeypatch.setattr(os, "stat", counted)
     assert len(file.current()) == 0
     Memory("m", [_exemplar(_text(1))]).save(path)

@@ -16,7 +16,7 @@ from spamfilter.classifier.bundle import Bundle, default_bundle
 from spamfilter.classifier.ensemble import Ensemble
 from spamfilter.classifier.examined import Examined
 from spamfilter.classifier.fingerprint import fingerprint, similarity
-from spamfilter.classifier.memory import LEAST, SURE, Exemplar, Memory, State
+from spamfilter.classifier.memory import LEAST, SURE, Exemplar, Memory, State, file_of
 from spamfilter.document import extract, render
 from spamfilter.message import Kind, Message
 from spamfilter.policy import judge
@@ -50,7 +50,7 @@ def served(tiny: tuple[Bundle, object], path: Path) -> Ensemble:
 
 
 def _remember(ensemble: Ensemble, path: Path, *exemplars: Exemplar) -> None:
-    Memory(ensemble.model_id, exemplars).save(path)
+    Memory(ensemble.model_id, exemplars).save(file_of(path, ensemble.model_id))
     time.sleep(0.25)
 
 
@@ -114,7 +114,7 @@ def test_a_doubtful_candidate_makes_the_gpt_speak(bundle_copy: Path, path: Path)
 
 
 def test_without_a_memory_or_with_an_empty_one_scores_are_the_same(tiny: tuple[Bundle, object], path: Path) -> None:
-    Memory(tiny[0].model_id).save(path)
+    Memory(tiny[0].model_id).save(file_of(path, tiny[0].model_id))
     without, with_empty = Ensemble.load(tiny[0].path), Ensemble.load(tiny[0].path, memory=path)
     for raw in (FIRST, FOREIGN, b""):
         one, other = _score(without, raw), _score(with_empty, raw)

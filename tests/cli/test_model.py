@@ -13,6 +13,7 @@ import pytest
 from spamfilter import classifier
 from spamfilter.bundles import Bundles
 from spamfilter.classifier.bundle import Bundle, BundleError, write_manifest
+from spamfilter.shadow import choose
 from spamfilter.state_dir import StateDir
 from tests.cli.conftest import Run, ScriptedClassifier, make_bundle
 
@@ -118,6 +119,12 @@ def test_install_activate_rollback_prune(run: Run, tmp_path: Path, state: tuple[
     removed = json.loads(run("model", "prune", "--keep", "1", "--json", *state).stdout)["removed"]
     assert len(removed) == 3
     assert "nothing to remove" in run("model", "prune", *state).stdout
+
+
+def test_pruning_leaves_the_one_in_the_shadow(run: Run, tmp_path: Path, state: tuple[str, ...]) -> None:
+    choose(tmp_path / "state", "better")
+    assert json.loads(run("model", "prune", "--keep", "0", "--json", *state).stdout)["removed"] == ["best"]
+    assert Bundles(tmp_path / "state").names() == ["better"]
 
 
 def test_a_running_daemon_is_named(run: Run, tmp_path: Path, state: tuple[str, ...]) -> None:

@@ -57,6 +57,10 @@ def until(true: Callable[[], object], what: str) -> None:
         time.sleep(0.02)
 
 
+def _memory(daemon: ServedDaemon, model_id: str) -> Path:
+    return daemon.state_dir / f"memory-{model_id}.npz"
+
+
 def judges(sink: RecordingSink, since: int = 0) -> list[str]:
     """Which model each message names, in the order of arrival; each must name one."""
     named = [_MODEL.findall(raw) for raw in [*sink.received[since:]]]
@@ -124,6 +128,29 @@ def test_an_activation_under_load_is_not_noticed_but_in_the_header(tmp_path: Pat
         until(lambda: len(daemon.processes()) == 1 + len(workers), "old workers are left")
         assert daemon.log().count("model.activated") == 2
         assert daemon.stop() == 0
+
+
+def test_what_people_taught_is_known_before_during_and_after_a_change(tmp_path: Path, other: Bundle) -> None:
+    shipped = open_bundle(default_bundle()).model_id
+    with RecordingSink() as sink, serving(tmp_path / "house", {"smtp": {"next_hop": sink.address}}) as daemon:
+        lesson = daemon.state_dir / "learn" / "spam" / "lesson.eml"
+        lesson.write_bytes(_MAIL)
+        until(_memory(daemon, shipped).exists, "nothing is learned")
+        time.sleep(0.3)  # workers look for a new memory every 0.2 s
+        model(daemon, "install", other.path, "--as", "other")
+        with load(daemon) as clients:
+            until(lambda: len(sink.received) > 10, "no mail passes")
+            model(daemon, "activate", "other")
+            until(lambda: judges(sink)[-1] == other.model_id, "the new model never speaks")
+            seen = len(sink.received)
+            until(lambda: len(sink.received) > seen + 10, "no mail passes")
+            model(daemon, "rollback")
+            until(lambda: judges(sink)[-1] == shipped, "the old model never speaks again")
+        assert [client.trouble for client in clients] == [None] * CLIENTS
+        assert set(judges(sink)) == {shipped, other.model_id}
+        assert all(b"RECALLED_SPAM" in raw for raw in sink.received)
+        assert _memory(daemon, shipped).exists() and _memory(daemon, other.model_id).exists()
+        assert daemon.log().count("memory.prepared") == 2
 
 
 def test_a_daemon_that_is_killed_while_it_changes_comes_back_with_the_new_model(tmp_path: Path, other: Bundle) -> None:
