@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import math
 import re
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 from spamfilter import __version__
 from spamfilter.message import Kind, Message, body_offset
@@ -20,6 +22,9 @@ from spamfilter.verdict import Action, Decision, Failure, Label, Thresholds, Ver
 
 REQUIRED_SCORE = 5.0
 """The score at which SpamAssassin's users expect spam; our spam threshold is rendered as this number."""
+
+POINTS_A_LOGIT = 2.0
+"""Points that stand for one unit of log-odds."""
 
 _FORGED = re.compile(rb"^(?:x-spam(?:$|[-_d])|x-rspamd|x-spamfilter)", re.I)
 _FOLD_AT = 76
@@ -31,6 +36,35 @@ class Dialect(StrEnum):
 
     SPAMASSASSIN = "spamassassin"
     RSPAMD = "rspamd"
+
+
+class Report(StrEnum):
+    """Whose report is written: nobody's, that of spam and of what may be spam, or everybody's."""
+
+    NEVER = "never"
+    SPAM = "spam"
+    ALL = "all"
+
+    def wants(self, decision: Decision) -> bool:
+        """Whether a message that was so decided gets one."""
+        if self is Report.NEVER or decision.label is None or decision.action is Action.ACCEPT:
+            return False
+        return self is Report.ALL or decision.label is not Label.HAM
+
+
+class ReportLine(NamedTuple):
+    """What moved a score, by how many points, a name for it, and a description."""
+
+    points: float
+    rule: str
+    description: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reported(Decision):
+    """A decision, and the lines of the report that goes into its headers."""
+
+    lines: tuple[ReportLine, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +91,7 @@ def display_score(probability: float, thresholds: Thresholds) -> float:
         p = min(max(p, 1e-6), 1 - 1e-6)
         return math.log(p / (1 - p))
 
-    points = REQUIRED_SCORE + 2.0 * (logit(probability) - logit(thresholds.spam_at))
+    points = REQUIRED_SCORE + POINTS_A_LOGIT * (logit(probability) - logit(thresholds.spam_at))
     points = round(min(max(points, -20.0), 40.0), 1)
     if probability < thresholds.spam_at and points >= REQUIRED_SCORE:
         return REQUIRED_SCORE - 0.1  # rounding must not contradict the verdict beside it
@@ -65,7 +99,7 @@ def display_score(probability: float, thresholds: Thresholds) -> float:
 
 
 def fields(decision: Decision, markup: Markup) -> list[tuple[str, str]]:
-    """The header fields to prepend, in order. Values are unfolded printable ASCII."""
+    """The header fields to prepend, in order. Values are unfolded printable ASCII, a report's lines parted by "\\n"."""
     outcome = decision.outcome
     if isinstance(outcome, Failure):
         return _unscanned(outcome, markup)
@@ -76,6 +110,8 @@ def fields(decision: Decision, markup: Markup) -> list[tuple[str, str]]:
         written += _spamassassin(outcome, markup)
     if Dialect.RSPAMD in markup.dialects:
         written += [f for f in _rspamd(outcome, markup) if f[0] not in {name for name, _ in written}]
+    if isinstance(decision, Reported) and decision.lines:
+        written.append(("X-Spam-Report", _report(outcome, decision.lines)))
     return written
 
 
@@ -131,17 +167,25 @@ def _without_hidden(line: bytes) -> bytes:
 
 
 def fold(name: str, value: str, newline: bytes = b"\r\n") -> bytes:
-    """One field as bytes, folded at spaces before column 76; anything but printable ASCII becomes `?`."""
-    words = _UNPRINTABLE.sub("?", f"{name}: {value}").split(" ")
-    lines, line = [], words[0]
+    """One field as bytes, folded at line feeds and at spaces before column 76; anything but printable ASCII becomes
+    `?`."""
+    first, *others = value.split("\n")
+    lines = _folded(f"{name}: {first}")
+    for other in filter(str.strip, others):
+        lines += _folded(other, "\t")
+    return newline.join(part.encode("ascii") for part in lines) + newline
+
+
+def _folded(text: str, start: str = "") -> list[str]:
+    words = _UNPRINTABLE.sub("?", text).split(" ")
+    lines, line = [], start + words[0]
     for word in words[1:]:
         if len(line) + 1 + len(word) > _FOLD_AT and line.strip():
             lines.append(line)
             line = "\t" + word
         else:
             line += " " + word
-    lines.append(line)
-    return newline.join(part.encode("ascii") for part in lines) + newline
+    return [*lines, line]
 
 
 def _lines(head: bytes) -> list[bytes]:
@@ -173,6 +217,16 @@ def _spamassassin(verdict: Verdict, markup: Markup) -> list[tuple[str, str]]:
         ("X-Spam-Score", f"{points:.1f}"),
     ]
     return [("X-Spam-Flag", "YES"), *written] if spam else written
+
+
+def _report(verdict: Verdict, lines: Sequence[ReportLine]) -> str:
+    """SpamAssassin's table of points, rule and description; a last line makes up the rest of the score."""
+    rest = display_score(verdict.score.probability, verdict.thresholds) - sum(round(line.points, 1) for line in lines)
+    rows = ["pts rule name, description"]
+    for points, rule, description in (*lines, ReportLine(rest, "REST", "Where every score begins, and all else.")):
+        words = f"* {points:5.1f} {rule} {_UNPRINTABLE.sub('?', description)}"
+        rows += textwrap.wrap(words, _FOLD_AT - 8, subsequent_indent="*       ", drop_whitespace=True)
+    return "\n".join(rows)
 
 
 def _rspamd(verdict: Verdict, markup: Markup) -> list[tuple[str, str]]:

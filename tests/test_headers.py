@@ -9,7 +9,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spamfilter import __version__
-from spamfilter.headers import Dialect, Markup, display_score, fields, fold, is_forged, mark, strip
+from spamfilter.headers import (
+    Dialect,
+    Markup,
+    Reported,
+    ReportLine,
+    display_score,
+    fields,
+    fold,
+    is_forged,
+    mark,
+    strip,
+)
 from spamfilter.message import Kind, Message, body_offset
 from spamfilter.policy import Policy, decide
 from spamfilter.verdict import Action, Decision, Failure, FailureKind, Label, Recall, Score, Thresholds
@@ -38,6 +49,7 @@ def marked(raw: bytes, *, kind: Kind = Kind.MAIL, channel: str = "smtp", markup:
         "X-SPAM-LEVEL",
         "X-Spam_score",
         "X-Spam-Flag ",
+        "X-Spam-Report",
         "X-Spamd-Result",
         "X-Spamd-Bar",
         "X-Rspamd-Server",
@@ -256,3 +268,44 @@ def test_display_score_is_monotone_and_agrees(p: float, q: float, spam_at: float
         assert (points >= 5.0) == (probability >= spam_at)
         assert -20 <= points <= 40 and math.isclose(points * 10, round(points * 10), abs_tol=1e-6)
         assert f"{points:.1f}" != "-0.0"
+
+
+def reported(*lines: ReportLine, probability: float = 0.99) -> Reported:
+    made = decision(probability)
+    return Reported(made.message_id, made.outcome, made.action, lines)
+
+
+def test_a_report_adds_up_to_the_score_beside_it() -> None:
+    made = reported(
+        ReportLine(4.04, "SUBJECT_UPPER", "Its subject is all in capitals."), ReportLine(-1.5, "SIGNED", "x")
+    )
+    written = dict(fields(made, SA))
+    lines = written["X-Spam-Report"].split("\n")
+    assert lines[:3] == [
+        "pts rule name, description",
+        "*   4.0 SUBJECT_UPPER Its subject is all in capitals.",
+        "*  -1.5 SIGNED x",
+    ]
+    points = [float(line.split()[1]) for line in lines[1:] if line.split()[1:2] != [] and line[2:7].strip()]
+    assert sum(points) == pytest.approx(float(written["X-Spam-Score"]))
+
+
+def test_a_report_of_nothing_is_none() -> None:
+    assert "X-Spam-Report" not in dict(fields(reported(), BOTH))
+    assert "X-Spam-Report" in dict(fields(reported(ReportLine(1.0, "A", "b")), RSPAMD))
+
+
+@given(st.lists(st.builds(ReportLine, st.floats(-99, 99), st.sampled_from(["TEXT_LINK", "A"]), st.text(max_size=300))))
+def test_nobody_writes_into_a_report(lines: list[ReportLine]) -> None:
+    raw = b"Subject: x\r\n\r\nbody"
+    out = mark(Message(raw, "smtp"), reported(*lines), SA)
+    assert out.endswith(raw)
+    ours = out[: -len(raw)].split(b"\r\n")[:-1]
+    start = next((at for at, line in enumerate(ours) if line.startswith(b"X-Spam-Report: ")), len(ours))
+    assert all(line.startswith(b"X-Spam") or line.startswith(b"\t") for line in ours)
+    assert all(line.startswith(b"\t* ") for line in ours[start + 1 :])
+    assert all(len(line) < 998 and line.isascii() and line.decode().replace("\t", "").isprintable() for line in ours)
+
+
+def test_blank_lines_end_no_header() -> None:
+    assert fold("X-Test", "a\n\n \nb\n") == b"X-Test: a\r\n\tb\r\n"

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Protocol
 
 from spamfilter.classifier.examined import Examined
+from spamfilter.classifier.explanation import SECONDS, Explanation
+from spamfilter.classifier.sampled import Sampled
 from spamfilter.document import Document
 from spamfilter.message import Message
 from spamfilter.verdict import Failure, Score
@@ -27,6 +29,14 @@ class Classifier(Protocol):
 
     def examine_document(self, document: Document) -> Examined | Failure:
         """The same of a message whose document is all that was kept."""
+        ...
+
+    def explain(self, message: Message, seconds: float = SECONDS) -> Explanation | Failure:
+        """Why a message gets its score, told within about so many seconds. Does not raise on any content."""
+        ...
+
+    def sample(self, message: Message) -> Sampled | Failure:
+        """What is kept of a message that nobody labelled. Does not raise on any content."""
         ...
 
 

@@ -12,6 +12,8 @@ import json
 import math
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,15 +23,24 @@ from spamfilter.classifier.bundle import Bundle, BundleError, open_bundle
 from spamfilter.classifier.campaigns import Campaigns, TextScores
 from spamfilter.classifier.cascade import Cascade
 from spamfilter.classifier.cascade import logit as log_odds
+from spamfilter.classifier.cuttings import Cuttings
+from spamfilter.classifier.disguises import disguises
 from spamfilter.classifier.examined import Examined
+from spamfilter.classifier.explain import explain, slope
+from spamfilter.classifier.explanation import SECONDS, Explanation
 from spamfilter.classifier.facts import FactsModel
 from spamfilter.classifier.fingerprint import fingerprint
 from spamfilter.classifier.gpt_runtime import GptRuntime, Head, Network
 from spamfilter.classifier.memory import Memory, MemoryFile, moved
 from spamfilter.classifier.ngram import NgramModel
+from spamfilter.classifier.ngram_shares import shares
+from spamfilter.classifier.passages import Budget, Texts
+from spamfilter.classifier.reading import Reading
+from spamfilter.classifier.sampled import Sampled, sampled
 from spamfilter.classifier.tokenizer import Tokenizer
 from spamfilter.correction import content_hash
-from spamfilter.document import Document, extract, render
+from spamfilter.document import Document, extract, preamble, render
+from spamfilter.facts import NAMES
 from spamfilter.message import Kind, Message
 from spamfilter.verdict import Failure, FailureKind, Label, Score
 
@@ -128,6 +139,57 @@ class Ensemble:
             return self._whole(document, Steps())
         except Exception as error:
             return _unparsable(error)
+
+    def sample(self, message: Message) -> Sampled | Failure:
+        """What is kept of a message that nobody labelled."""
+        examined = self.examine(message)
+        return examined if isinstance(examined, Failure) else sampled(examined, self._ngram.idf)
+
+    def explain(self, message: Message, seconds: float = SECONDS) -> Explanation | Failure:
+        """Why a message gets its score: all stages are asked and nothing is taken as known from another message.
+
+        May take so many `seconds`; with fewer the passages are longer, and what they moved is known less exactly.
+        """
+        budget = Budget(seconds)
+        try:
+            return explain(*self.take_apart(message, budget))
+        except Exception as error:
+            return _unparsable(error)
+
+    def take_apart(self, message: Message, budget: Budget) -> tuple[Reading, Texts]:
+        """What an explanation is made of: what is known of a message, and its text, to be judged in parts."""
+        examined = self._whole(extract(message.raw, message.kind), Steps())
+        facts, head, tail = examined.document.facts, examined.head, examined.tail
+        memory = self._memory.current() if self._memory is not None else self._nothing
+        recall = memory.look(examined.fingerprint, examined.pooled) if len(memory) else None
+        stages = {**examined.score.stages}
+        if recall is not None:
+            stages["memory"] = float(recall.label is Label.SPAM)
+        content = content_hash(message.raw, message.kind)
+        known = zip(NAMES, self._facts.weights.tolist(), strict=True)
+        weights = {name: weight for name, weight in known if weight and name in facts}
+        how = self._together[_mode(examined.document)]
+        reading = Reading(
+            score=replace(examined.score, stages=stages, recalled=recall, content=content),
+            bias=float(how["bias"]),
+            present={name: weight for name, weight in weights.items() if facts[name]},
+            absent=[name for name in weights if not facts[name]],
+            facts_add=lambda total: counted(how["stages"]["facts"], self._facts.bias + total),
+            recalled=lambda logit: moved(logit, recall, self._turns) if recall is not None else logit,
+            probability=sigmoid,
+        )
+        cuttings = Cuttings(head, tail, preamble(examined.document), disguises(message, facts))
+        of_head, of_tail = shares(self._ngram, head, tail)
+        total = float(of_head.sum() + of_tail.sum())
+        each = slope(lambda total: counted(how["stages"]["ngram"], self._ngram.bias + total), total)
+        ngram = cuttings.sums(each * of_head, each * of_tail)
+        return reading, Texts(cuttings, partial(self._text_adds, how["stages"]), budget, ngram)
+
+    def _text_adds(self, how: Mapping[str, Any], head: str, tail: str) -> tuple[float, float]:
+        """What GPT and n-grams add to the logit of a text."""
+        ngram, worst = self._ngram.judge(head, tail)
+        gpt, _ = self._gpt.score(self._tokenizer.window(head, tail, self._context, worst))
+        return counted(how["gpt"], gpt), counted(how["ngram"], ngram)
 
     def _whole(self, document: Document, steps: Steps) -> Examined:
         """A document read with all stages, whatever is known, remembered or sure already."""

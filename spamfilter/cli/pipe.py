@@ -22,8 +22,8 @@ EX_IOERR = 74
 EX_TEMPFAIL = 75
 
 
-def run(sources: Sources, *, fail_exit: bool) -> int:
-    """Filter one message; the exit code."""
+def run(sources: Sources, *, fail_exit: bool, report: bool = False) -> int:
+    """Filter one message, with `report` and a report of why; the exit code."""
     try:
         raw = sys.stdin.buffer.read()
     except OSError as error:
@@ -47,7 +47,7 @@ def run(sources: Sources, *, fail_exit: bool) -> int:
         watch.daemon = True
         watch.start()
         try:
-            result = _marked(config, raw)
+            result = _marked(config, raw, report=report)
         finally:
             watch.cancel()
     except Exception as error:  # the promise above: whatever is wrong, the message comes out
@@ -56,22 +56,23 @@ def run(sources: Sources, *, fail_exit: bool) -> int:
     return _write(result) if isinstance(result, bytes) else give_up(result)
 
 
-def _marked(config: Config, raw: bytes) -> bytes | Failure:
+def _marked(config: Config, raw: bytes, *, report: bool) -> bytes | Failure:
     from spamfilter import log
     from spamfilter.headers import mark
     from spamfilter.verdict import Failure
 
     log.configure("error", config.log.format)
-    message, decision = _decided(config, raw)
+    message, decision = _decided(config, raw, report=report)
     if isinstance(decision.outcome, Failure):
         return decision.outcome
     return mark(message, decision, config.markup)
 
 
-def _decided(config: Config, raw: bytes) -> tuple[Message, Decision]:
+def _decided(config: Config, raw: bytes, *, report: bool) -> tuple[Message, Decision]:
     from spamfilter import classifier
     from spamfilter.classifier.bundle import open_bundle
     from spamfilter.config import MIB
+    from spamfilter.headers import Report, Reported
     from spamfilter.message import Message, kind_of
     from spamfilter.operating_point import bundle_path, resolve_policy, serving_options
     from spamfilter.policy import decide
@@ -84,7 +85,12 @@ def _decided(config: Config, raw: bytes) -> tuple[Message, Decision]:
     if len(raw) > config.engine.max_message_mib * MIB:
         outcome = Failure(FailureKind.TOO_LARGE, f"{len(raw)} bytes, limit {config.engine.max_message_mib} MiB")
     else:
-        outcome = classifier.load(bundle.path, **serving_options(config, policy)).score([message])[0]
+        model = classifier.load(bundle.path, **serving_options(config, policy))
+        outcome = model.score([message])[0]
+        decision = decide(message.id, outcome, policy)
+        # a report is worth no mail: what cannot be explained goes on without
+        if report and Report.ALL.wants(decision) and not isinstance(found := model.explain(message), Failure):
+            return message, Reported(decision.message_id, decision.outcome, decision.action, found.report())
     return message, decide(message.id, outcome, policy)
 
 

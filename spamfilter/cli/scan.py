@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 @click.option("--files-from", metavar="LIST", help="Read the paths from LIST, one a line; - is standard input.")
 @click.option("--pipe", is_flag=True, help="Copy the message from standard input to standard output, with headers.")
 @click.option("--fail-exit", is_flag=True, help="With --pipe: when scanning fails, write nothing and exit with 75.")
+@click.option("--report", is_flag=True, help="With --pipe: also write X-Spam-Report, what moved the score.")
 @click.option("--batch", type=click.IntRange(1, 256), default=16, show_default=True, help="Messages scored at once.")
 @click.option("--jobs", type=click.IntRange(1, 64), help="Score in so many worker processes instead of this one.")
 @with_config
@@ -37,6 +38,7 @@ def scan(
     files_from: str | None,
     pipe: bool,
     fail_exit: bool,
+    report: bool,
     batch: int,
     jobs: int | None,
 ) -> None:
@@ -51,9 +53,9 @@ def scan(
             raise click.UsageError("--pipe reads one message from standard input; leave out what else is given")
         from spamfilter.cli.pipe import run
 
-        sys.exit(run(sources, fail_exit=fail_exit))
-    if fail_exit:
-        raise click.UsageError("--fail-exit goes with --pipe")
+        sys.exit(run(sources, fail_exit=fail_exit, report=report))
+    if fail_exit or report:
+        raise click.UsageError(f"{'--fail-exit' if fail_exit else '--report'} goes with --pipe")
     if bool(paths) == bool(files_from):
         raise click.UsageError("give PATHS, or --files-from LIST, or - for standard input" if not paths else
                                "give PATHS or --files-from, not both")  # fmt: skip

@@ -14,6 +14,8 @@ from enum import StrEnum
 from typing import Any, BinaryIO, NamedTuple
 
 from spamfilter.classifier.examined import Examined
+from spamfilter.classifier.explanation import Explanation
+from spamfilter.classifier.sampled import Sampled
 from spamfilter.message import Envelope, Kind, Message, Peer
 from spamfilter.verdict import Failure, FailureKind, Label, Recall, Score
 
@@ -23,12 +25,26 @@ MAX_BODY = 1024 * 1024 * 1024
 
 
 class Ask(StrEnum):
-    """What is wanted of a message: its score, all that learning needs of it, or the latter of a kept document, whose
-    JSON then stands in the message's place."""
+    """What is wanted of a message: its score, all that learning needs of it, the latter of a kept document, whose JSON
+    then stands in the message's place, what is kept of a message that nobody labelled, or why it gets its score."""
 
     SCORE = "score"
     EXAMINE = "examine"
     DOCUMENT = "document"
+    SAMPLE = "sample"
+    EXPLAIN = "explain"
+
+
+Answer = Score | Examined | Sampled | Explanation
+Outcome = Answer | Failure
+ANSWERS: Mapping[Ask, type[Answer]] = {
+    Ask.SCORE: Score,
+    Ask.EXAMINE: Examined,
+    Ask.DOCUMENT: Examined,
+    Ask.SAMPLE: Sampled,
+    Ask.EXPLAIN: Explanation,
+}
+"""What is answered to each request, where nothing fails."""
 
 
 class FrameError(Exception):
@@ -102,8 +118,9 @@ def _header(data: bytes | bytearray) -> dict[str, Any]:
     return header
 
 
-def encode_message(number: int, message: Message, *, last: bool, ask: Ask = Ask.SCORE) -> bytes:
-    """A message for a worker. `number` comes back in the answer; `last` closes the batch."""
+def encode_message(number: int, message: Message, *, last: bool, ask: Ask = Ask.SCORE, seconds: float = 0.0) -> bytes:
+    """A message for a worker. `number` comes back in the answer; `last` closes the batch; an explanation may take so
+    many `seconds`."""
     envelope = message.envelope
     peer = envelope.peer
     header = {
@@ -118,6 +135,8 @@ def encode_message(number: int, message: Message, *, last: bool, ask: Ask = Ask.
     }
     if ask is not Ask.SCORE:
         header["ask"] = ask.value
+    if ask is Ask.EXPLAIN:
+        header["seconds"] = seconds
     return encode(header, message.raw)
 
 
@@ -141,24 +160,42 @@ def asked(frame: Frame) -> Ask:
         raise FrameError(f"not a request: {error}") from None
 
 
-def encode_answer(number: int, outcome: Score | Examined | Failure) -> bytes:
+def seconds(frame: Frame) -> float:
+    """What the explanation of the message in a frame may take. Raises FrameError."""
+    try:
+        return float(frame.header.get("seconds", 0.0))
+    except (TypeError, ValueError) as error:
+        raise FrameError(f"not a time: {error}") from None
+
+
+def encode_answer(number: int, outcome: Outcome) -> bytes:
     """A worker's answer to message `number`."""
     if isinstance(outcome, Failure):
         return encode({"n": number, "failure": outcome.kind.value, "detail": outcome.detail})
+    if isinstance(outcome, Sampled):
+        told = (outcome.model_id, float(outcome.probability), outcome.language, float(outcome.unknown))
+        return encode({"n": number, "sampled": told}, outcome.inputs)
     if isinstance(outcome, Examined):
         return encode({"n": number, **_score(outcome.score), "examined": outcome.as_json()})
+    if isinstance(outcome, Explanation):
+        return encode({"n": number, **_score(outcome.score), "explained": outcome.as_json()})
     return encode({"n": number, **_score(outcome)})
 
 
-def decode_answer(frame: Frame) -> tuple[int, Score | Examined | Failure]:
+def decode_answer(frame: Frame) -> tuple[int, Outcome]:
     """(number, outcome). Raises FrameError."""
     header = frame.header
     try:
         if "failure" in header:
             return header["n"], Failure(FailureKind(header["failure"]), header["detail"])
+        if "sampled" in header:
+            model, probability, language, unknown = header["sampled"]
+            return header["n"], Sampled(model, probability, language, unknown, frame.body)
         recalled = _recall(*header["recalled"]) if "recalled" in header else None
         probability, stages, model = header["probability"], header["stages"], header["model"]
         score = Score(probability, stages, model, header["timings"], header["known"], recalled, header["content"])
+        if "explained" in header:
+            return header["n"], Explanation.from_json(score, header["explained"])
         return header["n"], Examined.from_json(score, header["examined"]) if "examined" in header else score
     except (KeyError, TypeError, ValueError) as error:
         raise FrameError(f"not an answer: {error!r}") from None

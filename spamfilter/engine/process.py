@@ -16,11 +16,10 @@ from typing import Any, Self, cast
 
 import structlog
 
-from spamfilter.classifier.examined import Examined
 from spamfilter.config import ENV_PREFIX
 from spamfilter.engine import frames
 from spamfilter.engine.batcher import Pending
-from spamfilter.verdict import Failure, Score
+from spamfilter.verdict import Failure
 
 log = structlog.get_logger(__name__)
 
@@ -77,7 +76,7 @@ class WorkerProcess(asyncio.SubprocessProtocol):
 
     def __init__(
         self,
-        on_answer: Callable[[WorkerProcess, Pending, Score | Examined | Failure], None],
+        on_answer: Callable[[WorkerProcess, Pending, frames.Outcome], None],
         on_gone: Callable[[WorkerProcess], None],
     ) -> None:
         self.gone = asyncio.Event()
@@ -102,7 +101,7 @@ class WorkerProcess(asyncio.SubprocessProtocol):
     async def start(
         cls,
         launch: Launch,
-        on_answer: Callable[[WorkerProcess, Pending, Score | Examined | Failure], None],
+        on_answer: Callable[[WorkerProcess, Pending, frames.Outcome], None],
         on_gone: Callable[[WorkerProcess], None],
     ) -> Self:
         """Start a process and wait until it has loaded its bundle. Raises WorkerError; leaves no process behind."""
@@ -141,7 +140,9 @@ class WorkerProcess(asyncio.SubprocessProtocol):
             number = next(self._numbers)
             self.holding[number] = pending
             last_one = index == last
-            data.append(frames.encode_message(number, pending.message, last=last_one, ask=pending.ask))
+            data.append(
+                frames.encode_message(number, pending.message, last=last_one, ask=pending.ask, seconds=pending.seconds)
+            )
         stdin = cast(asyncio.WriteTransport, self._transport.get_pipe_transport(0))
         stdin.write(b"".join(data))
 
@@ -219,7 +220,7 @@ class WorkerProcess(asyncio.SubprocessProtocol):
             pending = self.holding.pop(number, None)
             if pending is None:
                 raise frames.FrameError(f"an answer to message {number}, which it does not have")
-            if not isinstance(outcome, Failure) and isinstance(outcome, Examined) == (pending.ask is frames.Ask.SCORE):
+            if not isinstance(outcome, (frames.ANSWERS[pending.ask], Failure)):
                 raise frames.FrameError(f"an answer of another kind than message {number} asks for")
             self.answered += 1
             self._on_answer(self, pending, outcome)

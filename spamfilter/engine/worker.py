@@ -23,6 +23,8 @@ from typing import BinaryIO
 
 from spamfilter.classifier import Classifier
 from spamfilter.classifier.examined import Examined, document_from_json
+from spamfilter.classifier.explanation import Explanation
+from spamfilter.classifier.sampled import Sampled
 from spamfilter.engine import frames
 from spamfilter.engine.frames import Ask
 from spamfilter.message import Message
@@ -55,7 +57,7 @@ def serve(classifier: Classifier, requests: BinaryIO, answers: BinaryIO) -> None
     """Answer every batch that `requests` brings, until it ends."""
     while (frame := frames.read(requests)) is not None:
         number, message, last = frames.decode_message(frame)
-        numbers, messages, asks = [number], [message], [frames.asked(frame)]
+        numbers, messages, asks, times = [number], [message], [frames.asked(frame)], [frames.seconds(frame)]
         while not last:
             if (frame := frames.read(requests)) is None:
                 return
@@ -63,9 +65,13 @@ def serve(classifier: Classifier, requests: BinaryIO, answers: BinaryIO) -> None
             numbers.append(number)
             messages.append(message)
             asks.append(frames.asked(frame))
-        wanted = [*zip(messages, asks, strict=True)]
-        scored = iter(score(classifier, [one for one, ask in wanted if ask is Ask.SCORE]))
-        outcomes = [next(scored) if ask is Ask.SCORE else examined(classifier, one, ask) for one, ask in wanted]
+            times.append(frames.seconds(frame))
+        wanted = [*zip(messages, asks, times, strict=True)]
+        scored = iter(score(classifier, [one for one, ask, _ in wanted if ask is Ask.SCORE]))
+        outcomes = [
+            next(scored) if ask is Ask.SCORE else examined(classifier, one, ask, seconds)
+            for one, ask, seconds in wanted
+        ]
         _send(answers, b"".join(map(frames.encode_answer, numbers, outcomes)))
 
 
@@ -82,11 +88,17 @@ def score(classifier: Classifier, messages: Sequence[Message]) -> list[Score | F
     return [score(classifier, [message])[0] for message in messages]
 
 
-def examined(classifier: Classifier, message: Message, ask: Ask = Ask.EXAMINE) -> Examined | Failure:
-    """What learning needs of a message; a failure where the classifier breaks its promise not to raise."""
+def examined(
+    classifier: Classifier, message: Message, ask: Ask = Ask.EXAMINE, seconds: float = 0.0
+) -> Examined | Sampled | Explanation | Failure:
+    """What is asked of a message beside its score; a failure where the classifier breaks its promise not to raise."""
     try:
         if ask is Ask.DOCUMENT:
             return classifier.examine_document(document_from_json(json.loads(message.raw)))
+        if ask is Ask.SAMPLE:
+            return classifier.sample(message)
+        if ask is Ask.EXPLAIN:
+            return classifier.explain(message, seconds)
         return classifier.examine(message)
     except Exception as error:
         return _fault(error)

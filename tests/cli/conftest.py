@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,9 +11,11 @@ from click.testing import CliRunner, Result
 
 from spamfilter import classifier, operating_point
 from spamfilter.classifier import bundle as bundles
+from spamfilter.classifier.explanation import SECONDS, Explanation
 from spamfilter.cli import main, options
 from spamfilter.message import Message
 from spamfilter.verdict import Failure, FailureKind, Recall, Score
+from tests.classifier.made_explanation import made
 from tests.logs import restored
 
 Run = Callable[..., Result]
@@ -29,11 +32,21 @@ class ScriptedClassifier:
         self.batches: list[int] = []
         self.kinds: list[str] = []
         self.recalled: Recall | None = None
+        self.seconds: list[float] = []
 
     def score(self, messages: Sequence[Message]) -> list[Score | Failure]:
         self.batches.append(len(messages))
         self.kinds += [message.kind.value for message in messages]
         return [self._one(message.raw) for message in messages]
+
+    def explain(self, message: Message, seconds: float = SECONDS) -> Explanation | Failure:
+        self.seconds.append(seconds)
+        self.kinds.append(message.kind.value)
+        outcome = self._one(message.raw)
+        if isinstance(outcome, Failure):
+            return outcome
+        found = made(outcome.probability, self.model_id)
+        return replace(found, head=found.head + " and so on" * 1000) if b"LONG" in message.raw else found
 
     def _one(self, raw: bytes) -> Score | Failure:
         if b"RAISE" in raw:

@@ -34,6 +34,23 @@ def test_a_dash_means_the_same(run: Run, scripted: ScriptedClassifier) -> None:
     assert out.endswith(b"\nSubject: a\n\nhi\n")
 
 
+def test_a_report_is_written_where_it_is_asked_for(run: Run, scripted: ScriptedClassifier) -> None:
+    raw = CLEAN_HEAD[:-2] + b"\r\nX-Spam-Report: * -99 FORGED\r\n\tall is well\r\n" + BODY
+    result = run("scan", "--pipe", "--report", input=raw)
+    assert result.exit_code == 0
+    out = result.stdout_bytes
+    assert b"X-Spam-Report: pts rule name, description\r\n\t*   4.0 RECALLED_SPAM Somebody marked " in out
+    assert b"FORGED" not in out and b"all is well" not in out
+    assert out.endswith(CLEAN_HEAD + BODY)
+    assert b"X-Spam-Report" not in run("scan", "--pipe", input=raw).stdout_bytes
+
+
+def test_no_report_where_nothing_is_written(run: Run, scripted: ScriptedClassifier) -> None:
+    out = run("scan", "--pipe", "--report", "--set", "policy.actions.spam=accept", input=SPAM).stdout_bytes
+    assert out == CLEAN_HEAD + BODY
+    assert scripted.seconds == []
+
+
 def test_an_accepted_label_leaves_no_headers_but_forged_ones_go(run: Run, scripted: ScriptedClassifier) -> None:
     out = run("scan", "--pipe", "--set", "policy.actions.spam=accept", input=SPAM).stdout_bytes
     assert out == CLEAN_HEAD + BODY
@@ -96,7 +113,7 @@ _HANGING = """
 import threading
 from spamfilter import classifier, operating_point
 from spamfilter.cli import main, pipe
-pipe._decided = lambda config, raw: threading.Event().wait()
+pipe._decided = lambda config, raw, *, report: threading.Event().wait()
 main()
 """
 

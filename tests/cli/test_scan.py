@@ -171,6 +171,7 @@ def test_the_table_names_what_failed_and_shows_no_control_characters(
         (["a", "--files-from", "list"], "give PATHS or --files-from, not both"),
         (["--files-from", "gone"], "--files-from gone: no such file"),
         (["--fail-exit", "a"], "--fail-exit goes with --pipe"),
+        (["--report", "a"], "--report goes with --pipe"),
         (["--pipe", "a"], "--pipe reads one message from standard input"),
         (["--pipe", "--jsonl"], "--pipe reads one message from standard input"),
     ],

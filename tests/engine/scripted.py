@@ -7,11 +7,15 @@ import re
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from spamfilter.classifier.examined import Examined
+from spamfilter.classifier.explanation import Explanation
+from spamfilter.classifier.ngram import DIMENSION
+from spamfilter.classifier.sampled import Sampled, sampled
 from spamfilter.document import Document, extract, render
 from spamfilter.message import Message
 from spamfilter.verdict import Failure, FailureKind, Score
@@ -35,6 +39,17 @@ class Scripted:
 
     def examine_document(self, document: Document) -> Examined | Failure:
         return self._examined(document, Score(0.25, {}, self.model_id))
+
+    def sample(self, message: Message) -> Sampled | Failure:
+        examined = self.examine(message)
+        return examined if isinstance(examined, Failure) else sampled(examined, np.ones(DIMENSION, np.float32))
+
+    def explain(self, message: Message, seconds: float) -> Explanation | Failure:
+        outcome = self._one(message, 1, 0)
+        if isinstance(outcome, Failure):
+            return outcome
+        outcome = replace(outcome, stages={**outcome.stages, "seconds": seconds})
+        return Explanation(outcome, 0.0, 0.0, (), (), {}, 0.0, (), "", "")
 
     def _examined(self, document: Document, score: Score) -> Examined:
         head, tail = render(document)

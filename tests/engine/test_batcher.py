@@ -7,7 +7,8 @@ import asyncio
 import pytest
 
 from spamfilter.engine import batcher
-from spamfilter.engine.batcher import Batcher, Pending
+from spamfilter.engine.batcher import MAX_BATCH_BYTES, MOST_EXPLANATIONS, Batcher, Pending
+from spamfilter.engine.frames import Ask
 from spamfilter.message import Message
 from spamfilter.verdict import Failure, FailureKind
 
@@ -16,6 +17,12 @@ DOWN = Failure(FailureKind.ENGINE_DOWN)
 
 def pending(size: int = 10) -> Pending:
     return Pending(Message(b"x" * size, "cli"), asyncio.get_running_loop().create_future(), 0.0)
+
+
+def unexplained(size: int = 10) -> Pending:
+    return Pending(
+        Message(b"x" * size, "cli"), asyncio.get_running_loop().create_future(), 0.0, ask=Ask.EXPLAIN, seconds=1.0
+    )
 
 
 async def test_takes_all_that_waits_up_to_a_batch_in_order() -> None:
@@ -100,3 +107,27 @@ async def test_only_the_first_answer_counts_and_none_reaches_a_caller_who_has_go
     gone = pending()
     gone.outcome.cancel()
     assert not gone.answer(DOWN)
+
+
+async def test_what_is_to_be_explained_goes_last_alone_and_only_where_it_may() -> None:
+    queue = Batcher(batch=3, max_messages=10, max_bytes=1000)
+    first, second, mail, suspect = unexplained(), unexplained(), pending(), pending()
+    assert all(queue.offer(one) for one in (first, second, mail))
+    queue.put_back(suspect)
+    assert (len(queue), first in queue, queue.bytes) == (4, True, 20)
+    assert queue.take() == [suspect]
+    assert queue.take() == [mail]
+    assert queue.take(explain=False) == []
+    assert queue.take() == [first]
+    queue.discard(second)
+    assert (len(queue), queue.bytes, queue.take()) == (0, 0, [])
+    queue.offer(second)
+    assert queue.drain() == [second]
+
+
+async def test_what_is_to_be_explained_takes_no_room_from_mail() -> None:
+    queue = Batcher(batch=3, max_messages=2, max_bytes=25)
+    assert [queue.offer(unexplained()) for _ in range(MOST_EXPLANATIONS + 1)] == [True] * MOST_EXPLANATIONS + [False]
+    assert [queue.offer(pending()) for _ in range(3)] == [True, True, False]
+    queue = Batcher(batch=3, max_messages=2, max_bytes=25)
+    assert [queue.offer(unexplained(MAX_BATCH_BYTES)) for _ in range(2)] == [True, False]

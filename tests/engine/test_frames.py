@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spamfilter.classifier.examined import Examined
+from spamfilter.classifier.sampled import Sampled
 from spamfilter.document import extract, render
 from spamfilter.engine import frames
 from spamfilter.message import Envelope, Kind, Message, Peer
@@ -64,6 +65,12 @@ def test_blocking_read_gives_the_same(wanted: list[tuple[dict[str, Any], bytes]]
     stream = io.BytesIO(b"".join(frames.encode(header, body) for header, body in wanted))
     assert [frames.read(stream) for _ in wanted] == wanted
     assert frames.read(stream) is None
+
+
+@given(st.integers(0), st.builds(Sampled, text, units, text, units, st.binary(max_size=3000)))
+def test_a_sample_survives(number: int, sample: Sampled) -> None:
+    (frame,) = frames.Decoder().feed(frames.encode_answer(number, sample))
+    assert frames.decode_answer(frame) == (number, sample)
 
 
 @given(st.integers(0), scores, st.binary(max_size=300), st.sampled_from(Kind))

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import structlog
 
-from spamfilter.engine import pool as pool_module
+from spamfilter.engine import staff as staff_module
 from spamfilter.engine.pool import EnginePool
 from spamfilter.message import Envelope, Kind, Message, Peer
 from spamfilter.verdict import Failure, FailureKind, Score
@@ -221,14 +221,14 @@ async def test_a_worker_that_answers_as_it_is_killed_gets_no_more_work(
         held = await hold(pool, gate)
         (waiting,) = send(pool, message(f"CRASHONCE {tmp_path / 'crashed'}"))
         await until(lambda: pool.stats.queue_messages == 1)
-        (process,) = pool._processes
+        (process,) = pool._staff._processes
         pipe = process._transport.get_pipe_transport(1)
         assert pipe is not None
         gate.open()
         assert select.select([pipe.get_extra_info("pipe")], [], [], 30)[
             0
         ]  # the answer is there, the loop has not seen it
-        pool._overdue(process)
+        pool._staff.end_hung(process)
         assert kinds(await held, await waiting) == ["scored", "scored"]  # not charged with the death of the first
 
 
@@ -292,7 +292,7 @@ async def test_workers_that_only_die_are_the_engines_fault(
     engine: Callable[..., EnginePool], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Where three different messages in a row kill everybody, something else is wrong: mail must be kept."""
-    monkeypatch.setattr(pool_module, "_FIRST_DELAY_S", 0.001)
+    monkeypatch.setattr(staff_module, "_FIRST_DELAY_S", 0.001)
     async with engine() as pool:
         outcomes = [await pool.score(message("CRASH")) for _ in range(3)]
         assert kinds(*outcomes) == ["unparsable", "unparsable", "engine_down"]
@@ -311,7 +311,7 @@ async def test_a_worker_that_eats_memory_is_bounded(engine: Callable[..., Engine
 
 async def test_nonsense_on_the_pipe_costs_the_worker_its_place(engine: Callable[..., EnginePool]) -> None:
     async with engine() as pool:
-        (process,) = pool._processes
+        (process,) = pool._staff._processes
         process.pipe_data_received(1, b"\xff" * 64)
         await until(lambda: pool.stats.restarts == 1)
         assert kinds(await pool.score(message())) == ["scored"]

@@ -14,7 +14,7 @@ from spamfilter import config
 from spamfilter.classifier import load
 from spamfilter.classifier.bundle import default_bundle
 from spamfilter.classifier.examined import Examined
-from spamfilter.classifier.memory import Exemplar, Memory
+from spamfilter.classifier.memory import Exemplar, Memory, file_of
 from spamfilter.document import extract
 from spamfilter.engine.pool import EnginePool
 from spamfilter.message import Message
@@ -71,7 +71,7 @@ async def test_a_correction_takes_effect_in_running_workers_within_a_second(tmp_
         assert isinstance(examined, Examined)
         for label in (Label.SPAM, Label.HAM):  # the last word counts
             exemplar = Exemplar("c" * 64, label, time.time(), examined.fingerprint, examined.pooled)
-            Memory(examined.score.model_id, [exemplar]).save(path)
+            Memory(examined.score.model_id, [exemplar]).save(file_of(path, examined.score.model_id))
             await asyncio.sleep(0.5)
             both = await asyncio.gather(*(pool.score(following) for _ in range(8)))
             for outcome in both:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from spamfilter import config
-from spamfilter.engine import pool as pool_module
+from spamfilter.engine import staff as staff_module
 from spamfilter.engine.pool import EngineError, EnginePool
 from spamfilter.verdict import Failure, FailureKind
 from tests.engine.pool_setup import Gate, alive, hold, kinds, message, pid, send, until
@@ -28,7 +28,7 @@ async def test_start_says_why_a_bundle_cannot_be_loaded(engine: Callable[..., En
     with pytest.raises(EngineError, match=r"weights\.onnx: hash differs") as caught:
         await pool.start()
     assert str(tmp_path) in str(caught.value)
-    assert not pool._processes
+    assert not pool._staff._processes
     assert kinds(await pool.score(message())) == ["engine_down"]
 
 
@@ -58,7 +58,7 @@ async def test_start_can_be_cancelled(engine: Callable[..., EnginePool]) -> None
 async def test_a_bundle_gone_bad_is_engine_down_until_it_is_good_again(
     engine: Callable[..., EnginePool], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pool_module, "_FIRST_DELAY_S", 0.02)
+    monkeypatch.setattr(staff_module, "_FIRST_DELAY_S", 0.02)
     async with engine() as pool:
         (tmp_path / "bad").touch()
         waiting = send(pool, message("CRASH"), message())
@@ -71,18 +71,18 @@ async def test_a_bundle_gone_bad_is_engine_down_until_it_is_good_again(
 
 
 def test_back_off_doubles_to_its_limit(engine: Callable[..., EnginePool]) -> None:
-    pool = engine()
+    staff = engine()._staff
     delays = []
-    for pool._starts_failed in range(12):
-        delays.append(pool._delay_s())
+    for staff._starts_failed in range(12):
+        delays.append(staff._delay_s())
     assert delays == [0, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 10, 10, 10, 10]
-    pool._starts_failed = 0
+    staff._starts_failed = 0
     delays = []
-    for pool._barren_deaths in range(9):
-        delays.append(pool._delay_s())
+    for staff._barren_deaths in range(9):
+        delays.append(staff._delay_s())
     assert delays == [0, 0, 0, 0, 0, 0, 0.1, 0.2, 0.4]
-    pool._barren_deaths = 10**6
-    assert pool._delay_s() == 10
+    staff._barren_deaths = 10**6
+    assert staff._delay_s() == 10
 
 
 # ---- replacing and stopping
@@ -117,7 +117,7 @@ async def test_a_worn_worker_serves_on_when_no_other_comes_up(
     async with engine(recycle_after=1) as pool:
         (tmp_path / "bad").touch()
         first = pid(await pool.score(message()))
-        await until(lambda: pool._starts_failed >= 2)
+        await until(lambda: pool._staff._starts_failed >= 2)
         assert pid(await pool.score(message())) == first
 
 

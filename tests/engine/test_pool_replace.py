@@ -42,7 +42,7 @@ async def test_the_new_bundle_takes_every_place_and_no_old_worker_is_left(
         old = pids(pool)
         await pool.replace(new)
         assert {worker.model_id for worker in pool.stats.workers} == {"new"}
-        assert len(pool.stats.workers) == len(pool._processes) == workers
+        assert len(pool.stats.workers) == len(pool._staff._processes) == workers
         assert not any(map(alive, old))
         assert (pool.stats.restarts, pool.stats.failures) == (0, {})
         assert {model(one) for one in await asyncio.gather(*send(pool, *(message() for _ in range(20))))} == {"new"}
@@ -115,7 +115,7 @@ async def test_a_bundle_that_does_not_load_leaves_the_old_one_serving(
 async def test_a_bundle_that_fails_at_the_second_worker_is_called_off_everywhere(
     engine: Callable[..., EnginePool], tmp_path: Path, new: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("spamfilter.engine.pool._STARTS_A_PLACE", 0)
+    monkeypatch.setattr("spamfilter.engine.staff._STARTS_A_PLACE", 0)
     (new / "bad-after-one").touch()
     async with engine(NAMED, workers=2, deadline_s=1.0) as pool:
         with pytest.raises(EngineError, match="new: see the log"):
@@ -134,13 +134,13 @@ async def test_a_worker_that_crashes_meanwhile_comes_back_with_the_new_bundle(
         await replacing
         assert kinds(*outcomes) == ["scored"] * 2
         await until(lambda: [worker.model_id for worker in pool.stats.workers] == ["new"] * 2)
-        await until(lambda: len(pool._processes) == 2)
+        await until(lambda: len(pool._staff._processes) == 2)
 
 
 async def test_a_good_bundle_brings_an_engine_back_that_was_down(
     engine: Callable[..., EnginePool], tmp_path: Path, new: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("spamfilter.engine.pool._FIRST_DELAY_S", 0.02)
+    monkeypatch.setattr("spamfilter.engine.staff._FIRST_DELAY_S", 0.02)
     async with engine(NAMED) as pool:
         (tmp_path / "bad").touch()
         assert kinds(await pool.score(message("CRASH"))) == ["engine_down"]
@@ -148,13 +148,13 @@ async def test_a_good_bundle_brings_an_engine_back_that_was_down(
         await pool.replace(new)
         await until(lambda: pool.stats.workers)
         assert model(await pool.score(message())) == "new"
-        assert len(pool._processes) == 1
+        assert len(pool._staff._processes) == 1
 
 
 async def test_while_it_is_down_the_last_of_two_bundles_is_the_one_that_serves(
     engine: Callable[..., EnginePool], tmp_path: Path, new: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("spamfilter.engine.pool._FIRST_DELAY_S", 1.0)
+    monkeypatch.setattr("spamfilter.engine.staff._FIRST_DELAY_S", 1.0)
     last = tmp_path / "last"
     last.mkdir()
     async with engine(NAMED) as pool:
@@ -164,7 +164,7 @@ async def test_while_it_is_down_the_last_of_two_bundles_is_the_one_that_serves(
         await pool.replace(last)  # the place has not tried again yet
         await until(lambda: pool.stats.workers)
         assert model(await pool.score(message())) == "last"
-        await until(lambda: len(pool._processes) == 1)
+        await until(lambda: len(pool._staff._processes) == 1)
 
 
 async def test_before_the_start_it_sets_what_is_started(engine: Callable[..., EnginePool], new: Path) -> None:
@@ -181,15 +181,15 @@ async def test_stopping_while_it_is_replaced_leaves_no_process(
     await pool.start()
     held = await hold(pool, gate)
     replacing = asyncio.create_task(pool.replace(new))
-    await until(lambda: len(pool._processes) == 3)
-    processes = [worker.pid for worker in pool._processes]
+    await until(lambda: len(pool._staff._processes) == 3)
+    processes = [worker.pid for worker in pool._staff._processes]
     gate.open()
     await pool.stop(30)
     replacing.cancel()
     await asyncio.gather(replacing, return_exceptions=True)
     assert kinds(await held) == ["scored"]
     await until(lambda: not any(map(alive, processes)))
-    assert not pool._processes
+    assert not pool._staff._processes
 
 
 async def test_two_replacements_follow_each_other(engine: Callable[..., EnginePool], tmp_path: Path, new: Path) -> None:
@@ -198,4 +198,4 @@ async def test_two_replacements_follow_each_other(engine: Callable[..., EnginePo
     async with engine(NAMED) as pool:
         await asyncio.gather(pool.replace(new), pool.replace(last))
         assert model(await pool.score(message())) == "last"
-        assert len(pool._processes) == 1
+        assert len(pool._staff._processes) == 1
