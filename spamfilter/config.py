@@ -17,11 +17,12 @@ from typing import Any, Literal, Self
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from spamfilter.headers import Dialect, Markup
+from spamfilter.headers import Dialect, Markup, Report
 from spamfilter.verdict import Action, FailureKind, Label
 
 ENV_PREFIX = "SPAMFILTER__"
 MIB = 1024 * 1024
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
 class ConfigError(Exception):
@@ -77,6 +78,7 @@ class RollbackSettings(Section):
 
 class ModelSettings(Section):
     bundle: str
+    keep: int = Field(ge=1)
     shadow_share: float = Field(gt=0, le=1)
     rollback: RollbackSettings
 
@@ -98,6 +100,7 @@ class PolicySettings(Section):
 
 class HeaderSettings(Section):
     dialects: tuple[Dialect, ...]
+    report: Report
 
 
 class EngineSettings(Section):
@@ -129,7 +132,7 @@ class SmtpSettings(Section):
     keep_connections: int = Field(ge=0)
     keep_idle_s: float = Field(ge=0)
     keep_messages: int = Field(ge=1)
-    trusted_peers: tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]
+    trusted_peers: tuple[Network, ...]
     max_received: int = Field(ge=1)
     max_recipients: int = Field(ge=1)
 
@@ -181,11 +184,52 @@ class RetrainSettings(Section):
     every_days: float = Field(gt=0)
     memory_mib: int = Field(ge=512)
     activate: Literal["auto", "ask"]
+    network: Literal["head", "last-block", "lora"]
+    run: str
+
+
+class ConsoleProxySettings(Section):
+    header: str
+    trusted_peers: tuple[Network, ...]
+    role: Literal["viewer", "operator", "admin"]
+
+
+class ConsoleSettings(Section):
+    enabled: bool
+    listen: Address
+    hosts: tuple[str, ...]
+    tls_certificate: str
+    tls_key: str
+    session_idle_s: float = Field(gt=0)
+    session_s: float = Field(gt=0)
+    runs: str
+    data: str
+    proxy: ConsoleProxySettings
+
+    @field_validator("listen", mode="before")
+    @classmethod
+    def _address(cls, value: object) -> object:
+        return Address.parse(value) if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        if bool(self.tls_certificate) != bool(self.tls_key):
+            raise ValueError("tls_certificate and tls_key go together: set both, or none")
+        if self.proxy.header and not self.proxy.trusted_peers:
+            raise ValueError("proxy.header is believed from proxy.trusted_peers only: name the proxy's network there")
+        return self
+
+
+class SamplingSettings(Section):
+    share: float = Field(ge=0, le=1)
+    keep: int = Field(ge=0)
+    days: int = Field(ge=0)
 
 
 class StoreSettings(Section):
     url: str
     retention_days: int = Field(ge=0)
+    keep_days: int = Field(ge=0)
 
 
 class Config(Section):
@@ -202,6 +246,8 @@ class Config(Section):
     folder: FolderSettings
     learn: LearnSettings
     retrain: RetrainSettings
+    console: ConsoleSettings
+    sampling: SamplingSettings
     store: StoreSettings
 
     def path(self, name: str) -> Path:

@@ -1,7 +1,9 @@
 """The composition root: builds everything once, starts it, serves, and stops it, in an order that is written here.
 
-    start:  state directory (lock) -> decision log -> labels -> engine with its model -> shadow -> frontends
-    stop:   frontends (no new mail, finish what is in work) -> shadow -> labels -> engine -> decision log -> lock
+    start:  state directory (lock) -> decision log -> labels -> engine with its model -> samples -> shadow ->
+            frontends -> console
+    stop:   console, frontends (no new mail, finish what is in work) -> shadow -> samples -> labels -> engine ->
+            log -> lock
 
 Mail is taken only when all behind it stands, and the log outlives everything that writes to it. SIGTERM, SIGINT and
 SIGHUP begin the stop, with `GRACE_S` for what is in work; a second one cuts that short, and a third one kills.
@@ -26,15 +28,21 @@ from spamfilter.config import MIB, Config
 from spamfilter.engine.pool import EngineError, EnginePool
 from spamfilter.model_watch import ModelWatch, Served, first_choice
 from spamfilter.policy import Policy
-from spamfilter.scanner import Engine, Scanner
+from spamfilter.sampling import Sampler
+from spamfilter.scanner import Engine, Explainer, Scanner
 from spamfilter.shadow_watch import ShadowWatch
 from spamfilter.state_dir import StateDir
 from spamfilter.store.database import store_url
 from spamfilter.store.decisions import DecisionStore
 from spamfilter.store.feedback import StoredFeedback
+from spamfilter.store.kept import FOLDER as KEPT
+from spamfilter.store.kept import KeptMail
+from spamfilter.store.samples import SampleStore
+from spamfilter.store.seal import sealer
 from spamfilter.teacher import Teacher
 
 if TYPE_CHECKING:
+    from spamfilter.console import Console
     from spamfilter.frontends.learn import Learn
 
 GRACE_S = 20.0
@@ -71,16 +79,36 @@ class Daemon:
     Tests pass an engine of their own; `from_config` builds the real one.
     """
 
-    def __init__(self, config: Config, policy: Policy, engine: EngineService) -> None:
+    def __init__(
+        self,
+        config: Config,
+        policy: Policy,
+        engine: EngineService,
+        *,
+        sampler: Sampler | None = None,
+        explainer: Explainer | None = None,
+    ) -> None:
         state_dir = config.state_dir.absolute()
         self.config = config
         self.policy = policy
-        self.log = DecisionStore(store_url(config.store.url, state_dir), retention_days=config.store.retention_days)
+        keeper = KeptMail(state_dir / KEPT, config.store.keep_days, seal=sealer(config.path(config.learn.key)))
+        self.log = DecisionStore(
+            store_url(config.store.url, state_dir), retention_days=config.store.retention_days, keeper=keeper
+        )
         self.engine = engine
         self.models: Part = engine
         self.teacher: Teacher | None = None
-        self.shadow = ShadowWatch(config, engine)
-        self.scanner = Scanner(self.shadow, policy, self.log, max_message_bytes=config.engine.max_message_mib * MIB)
+        self.console: Console | None = None
+        self.sampler = sampler
+        self.shadow = ShadowWatch(config, sampler or engine)
+        self.scanner = Scanner(
+            self.shadow,
+            policy,
+            self.log,
+            max_message_bytes=config.engine.max_message_mib * MIB,
+            explainer=explainer,
+            report=config.headers.report,
+        )
         self.frontends: dict[str, Part] = dict(_frontends(config, self.scanner))
         if not self.frontends:
             raise StartError("nothing to serve: set smtp.enabled or folder.enabled to true")
@@ -96,15 +124,23 @@ class Daemon:
         """With the configured bundle in an engine of worker processes. Raises ConfigError, BundleError, StoreError."""
         chosen = first_choice(config)
         pool = EnginePool(config.engine, chosen.path, options=chosen.options)
-        daemon = cls(config, chosen.policy, pool)
+        daemon = cls(config, chosen.policy, pool, sampler=_sampler(config, pool), explainer=pool)
         daemon.teacher = teacher = Teacher(config, pool)
         daemon.frontends |= dict(_ways_to_learn(config, teacher.learn))
+
+        async def upcoming(served: Served) -> None:
+            alone = config.engine.model_copy(update={"workers": 1})
+            await teacher.prepare(served.model_id, EnginePool(alone, served.path, options=served.options))
 
         async def activated(served: Served) -> None:
             await teacher.switch(served.model_id)
 
         feedback = StoredFeedback(store_url(config.store.url, config.state_dir.absolute()))
-        daemon.models = ModelWatch(config, pool, daemon.scanner, feedback=feedback, activated=activated)
+        daemon.models = ModelWatch(
+            config, pool, daemon.scanner, chosen=chosen, feedback=feedback, upcoming=upcoming, activated=activated
+        )
+        if config.console.enabled:
+            daemon.console = _console(config, daemon.scanner, pool, teacher)
         return daemon
 
     async def run(self, on_ready: Callable[[Daemon], None] | None = None) -> None:
@@ -130,16 +166,24 @@ class Daemon:
         await self._start("engine", self.models)
         if self.teacher is not None and isinstance(self.models, ModelWatch) and self.models.served is not None:
             await self.teacher.switch(self.models.served.model_id)
+        if self.sampler is not None:
+            await self._start("samples", self.sampler)
         await self._start("shadow", self.shadow)
         for name, frontend in self.frontends.items():
             await self._start(name, frontend)
+        if self.console is not None:
+            await self._start("console", self.console)
 
     async def _shutdown(self) -> None:
         self._stop_by = time.monotonic() + GRACE_S
         running = [(name, part) for name, part in self.frontends.items() if name in self._started]
+        if self.console is not None and "console" in self._started:
+            running.append(("console", self.console))
         await asyncio.gather(*(self._end(name, frontend) for name, frontend in running))
         if "shadow" in self._started:
             await self._end("shadow", self.shadow)
+        if self.sampler is not None and "samples" in self._started:
+            await self._end("samples", self.sampler)
         if self.teacher is not None and "labels" in self._started:
             await self._end("labels", self.teacher)
         if "engine" in self._started:
@@ -235,6 +279,18 @@ def _frontends(config: Config, scanner: Scanner) -> Iterator[tuple[str, Part]]:
         yield "folder", FolderFrontend(config.folder, config.path(config.folder.path), scanner, config.markup, limit)
 
 
+def _sampler(config: Config, pool: EnginePool) -> Sampler:
+    """What keeps a share of the mail as samples. Raises StoreError."""
+    store = SampleStore(
+        store_url(config.store.url, config.state_dir.absolute()),
+        seal=sealer(config.path(config.learn.key)),
+        keep=config.sampling.keep,
+        days=config.sampling.days,
+        retention_days=config.store.retention_days,
+    )
+    return Sampler(pool, store, share=config.sampling.share)
+
+
 def _ways_to_learn(config: Config, learn: Learn) -> Iterator[tuple[str, Part]]:
     """Folders in which people teach, by name. They take no mail: alone they are nothing to serve."""
     limit = config.engine.max_message_mib * MIB
@@ -242,11 +298,35 @@ def _ways_to_learn(config: Config, learn: Learn) -> Iterator[tuple[str, Part]]:
         from spamfilter.frontends.learn import LearnFolders
 
         folders = config.learn.folders
-        yield "learn.folders", LearnFolders(folders, config.path(folders.path), learn, limit)
+        path, days = config.path(folders.path), config.learn.retention_days
+        yield "learn.folders", LearnFolders(folders, path, learn, limit, done_days=days)
     if config.learn.maildir.maildirs:
         from spamfilter.frontends.learn import MaildirWatch
 
         yield "learn.maildir", MaildirWatch(config.learn.maildir, config.path("learn-index"), learn, limit)
+
+
+def _console(config: Config, scanner: Scanner, engine: EnginePool, teacher: Teacher) -> Console:
+    """The pages, and what stands behind them."""
+    from spamfilter.console import Console
+    from spamfilter.console.book import Book
+    from spamfilter.console.services import Security, Services
+
+    database = store_url(config.store.url, config.state_dir.absolute())
+    return Console(
+        Services(
+            config=config,
+            settings=config.console,
+            scanner=scanner,
+            engine=engine,
+            policy_of=scanner.policy_of,
+            database=database,
+            audit=Book(database),
+            learn=teacher.learn,
+            undo=teacher.undo,
+            security=Security.of(config, config.console),
+        )
+    )
 
 
 def notify(state: str) -> None:
@@ -279,4 +359,12 @@ def _explained(error: OSError, name: str, config: Config) -> str:
         if error.errno in (errno.ENOSPC, errno.EMFILE):
             return f"folder.path: no more watches ({what}); raise sysctl fs.inotify.max_user_watches and _instances"
         return f"folder.path {config.path(config.folder.path)}: {error}; set folder.path to one that can be written"
+    if name == "console":
+        listen = config.console.listen
+        if error.errno == errno.EADDRINUSE:
+            return (
+                f"console.listen {listen} is in use by another program; stop that, or "
+                f"--set console.listen={listen.host}:{listen.port + 1}, or --set console.enabled=false"
+            )
+        return f"console.listen {listen}: {what}; change console.listen, or set console.enabled to false"
     return f"the {name} did not start: {error}"

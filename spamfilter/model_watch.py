@@ -22,12 +22,13 @@ from typing import Any, Protocol
 
 import structlog
 
+from spamfilter.activation import checked
 from spamfilter.bundles import DEFAULT, Bundles, is_whole
 from spamfilter.classifier.bundle import BundleError, open_bundle
 from spamfilter.config import Config, ConfigError, RollbackSettings
 from spamfilter.correction import Corrected
 from spamfilter.engine.pool import EngineError
-from spamfilter.operating_point import DEFAULT_BUNDLE, bundle_path, resolve_policy, serving_options
+from spamfilter.operating_point import DEFAULT_BUNDLE, bundle_path, serving_options
 from spamfilter.policy import Policy
 from spamfilter.verdict import Label
 
@@ -139,12 +140,7 @@ def records(feedback: Feedback, since: Mapping[str, datetime]) -> dict[str, Reco
 
 def prepare(config: Config, name: str, path: Path) -> Served:
     """Check a bundle's versions and hashes and resolve the policy for it. Raises BundleError, ConfigError."""
-    bundle = open_bundle(path)
-    bundle.verify()
-    try:
-        policy = resolve_policy(config.policy, bundle)
-    except (KeyError, TypeError, ValueError, IndexError) as error:
-        raise BundleError(f"{path}: its table of thresholds cannot be read: {error!r}") from None
+    bundle, policy = checked(config, path)
     return Served(name, path, bundle.model_id, policy, serving_options(config, policy))
 
 

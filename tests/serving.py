@@ -31,7 +31,8 @@ class StartableEngine(FakeEngine):
 
 def settings(state_dir: Path, **overrides: Any) -> config.Config:
     """Defaults in a folder of the test's own, on a free port."""
-    return config.load(environ={}, state_dir=str(state_dir), **{"smtp__listen": "127.0.0.1:0", **overrides})
+    free = {"smtp__listen": "127.0.0.1:0", "console__listen": "127.0.0.1:0"}
+    return config.load(environ={}, state_dir=str(state_dir), **{**free, **overrides})
 
 
 def daemon(loaded: config.Config, engine: StartableEngine | None = None) -> Daemon:

@@ -40,7 +40,7 @@ def test_the_commands_are_those_that_were_promised() -> None:
 
 
 _PLAIN = {
-    "log", "model", "policy", "headers", "engine", "smtp", "folder", "store",  # sections
+    "log", "model", "policy", "headers", "engine", "smtp", "folder", "console", "store",  # sections
     "smtp.enabled", "folder.enabled", "smtp.listen", "smtp.max_recipients",  # say it themselves
 }  # fmt: skip
 

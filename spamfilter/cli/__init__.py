@@ -12,7 +12,24 @@ from typing import IO, Any
 import click
 
 from spamfilter import __version__
-from spamfilter.cli import config, decisions, doctor, drift, labels, learn, model, retrain, scan, serve, shadow, train
+from spamfilter.cli import (
+    completion,
+    config,
+    console,
+    decisions,
+    doctor,
+    drift,
+    explain,
+    labels,
+    learn,
+    model,
+    retrain,
+    scan,
+    serve,
+    shadow,
+    stats,
+    train,
+)
 
 
 class Refusal(click.ClickException):
@@ -59,14 +76,18 @@ model.model.add_command(shadow.shadow)
 for _command in (
     serve.serve,
     scan.scan,
+    explain.explain,
     decisions.decisions,
+    stats.stats,
     learn.learn,
     labels.labels,
+    console.console,
     config.config,
     model.model,
     retrain.retrain,
     drift.drift,
     train.train,
     doctor.doctor,
+    completion.completion,
 ):
     main.add_command(_command)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,8 +36,8 @@ def list_(sources: Sources, as_json: bool) -> None:
     from rich.text import Text
 
     from spamfilter.bundles import Bundles
-    from spamfilter.cli.model_shown import describe, few, known
     from spamfilter.cli.terminal import console, plain, table
+    from spamfilter.model_report import describe, few, known
     from spamfilter.operating_point import bundle_path
 
     config = sources.load()
@@ -74,8 +74,8 @@ def show(sources: Sources, name: str | None, as_json: bool) -> None:
     """
     from spamfilter.bundles import Bundles
     from spamfilter.classifier.bundle import open_bundle
-    from spamfilter.cli.model_shown import everything, lines
     from spamfilter.cli.terminal import console, plain, table
+    from spamfilter.model_report import everything, lines
 
     config = sources.load()
     name, path = _found(config, name)
@@ -138,8 +138,10 @@ def activate(sources: Sources, name: str, why: str, as_json: bool) -> None:
 
     NAME is `default` for the one that ships with spamfilter, or a name below state_dir/models.
     """
+    from spamfilter.activation import registry
+
     config = sources.load()
-    bundles = _registry(config)
+    bundles = registry(config)
     before = bundles.link() or "default"
     if bundles.activate(name, why, _who()):
         _tell(as_json, _served(bundles, name, before), f"{name} is the current model; {_when(config)}")
@@ -153,8 +155,10 @@ def activate(sources: Sources, name: str, why: str, as_json: bool) -> None:
 @with_config
 def rollback(sources: Sources, why: str, as_json: bool) -> None:
     """Go back to the model that served before the current one."""
+    from spamfilter.activation import registry
+
     config = sources.load()
-    bundles = _registry(config)
+    bundles = registry(config)
     before = bundles.link() or "default"
     name = bundles.rollback(why, _who())
     _tell(as_json, _served(bundles, name, before), f"back from {before} to {name}; {_when(config)}")
@@ -196,31 +200,6 @@ def _found(config: Config, name: str | None) -> tuple[str, Path]:
         return name, Path(name).absolute()
     chosen = config.model.model_copy(update={"bundle": name})
     return name, bundle_path(config.model_copy(update={"model": chosen}))
-
-
-def _registry(config: Config) -> Bundles:
-    """The registry, with the checks of a model that is to serve here. Raises ConfigError where it has no say."""
-    from spamfilter.bundles import Bundles
-    from spamfilter.config import ConfigError
-    from spamfilter.operating_point import DEFAULT_BUNDLE
-
-    if config.model.bundle != DEFAULT_BUNDLE:
-        raise ConfigError(
-            f"model.bundle is {config.model.bundle}, so that one serves whatever is activated; "
-            "set model.bundle to default, and restart spamfilter serve"
-        )
-    return Bundles(config.state_dir, check=_may_serve(config))
-
-
-def _may_serve(config: Config) -> Callable[[Path], None]:
-    from spamfilter.bundles import loads
-    from spamfilter.model_watch import prepare
-
-    def check(path: Path) -> None:
-        prepare(config, path.name, path)  # its table must have an answer for the policy here
-        loads(path)
-
-    return check
 
 
 def _served(bundles: Bundles, name: str, before: str) -> dict[str, Any]:

@@ -13,27 +13,24 @@ import contextlib
 import fcntl
 import json
 import os
-import re
 import shutil
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import IO, Any
 
 import click
 
+from spamfilter.retrainings import FOLDER, OUTCOME, Outcome, folders, outcome_in, outcomes
 from spamfilter.state_dir import sync_folder
 
 LOCK_NAME = "retrain.lock"
-FOLDER, CANDIDATE, OUTCOME = "retrain", "candidate", "outcome.json"
+CANDIDATE = "candidate"
 REPORTS = ("gate.json", "gate.md")
 KEPT, CANDIDATES_KEPT = 10, 3
 """So many of the newest retrainings stay, and the candidates that were refused of so many of them."""
-_NAME = re.compile(r"\d{8}T\d{6}(-\d+)?")
 
 
 class RetrainError(click.ClickException):
@@ -47,29 +44,6 @@ class RetrainError(click.ClickException):
 
 class BusyError(RetrainError):
     """Another retraining is running."""
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """How a retraining ended. `until`: the newest label that it saw; `installed`: its name in the registry, or None."""
-
-    time: datetime
-    until: datetime | None
-    labels: int
-    model: str
-    before: str
-    passed: bool
-    sentence: str
-    installed: str | None
-    activated: bool
-
-    def as_json(self) -> dict[str, Any]:
-        """Plain values."""
-        return {
-            **asdict(self),
-            "time": self.time.isoformat(timespec="seconds"),
-            "until": None if self.until is None else self.until.isoformat(),
-        }
 
 
 class Runs:
@@ -102,16 +76,16 @@ class Runs:
 
     def sweep(self) -> None:
         """Remove what killed retrainings left, candidates that are installed, and what is too old to be kept."""
-        for folder in self._folders():
-            outcome = _outcome(folder)
+        for folder in folders(self._state_dir):
+            outcome = outcome_in(folder)
             if outcome is None:
                 _remove(folder)
             elif outcome.installed is not None:
                 _remove(folder / CANDIDATE)
-        folders = self._folders()
-        for folder in folders[:-CANDIDATES_KEPT]:
+        left = folders(self._state_dir)
+        for folder in left[:-CANDIDATES_KEPT]:
             _remove(folder / CANDIDATE)
-        for folder in folders[:-KEPT]:
+        for folder in left[:-KEPT]:
             _remove(folder)
 
     def new(self) -> Path:
@@ -125,7 +99,7 @@ class Runs:
 
     def last(self) -> Outcome | None:
         """How the last one ended that did end."""
-        return next((found for folder in reversed(self._folders()) if (found := _outcome(folder)) is not None), None)
+        return next(iter(outcomes(self._state_dir)), None)
 
     def finish(self, folder: Path, outcome: Outcome) -> None:
         """Note how a retraining ended; what is installed needs no second copy."""
@@ -146,33 +120,6 @@ class Runs:
     def drop(self, folder: Path) -> None:
         """Remove a retraining that nobody is to know of."""
         _remove(folder)
-
-    def _folders(self) -> list[Path]:
-        """Oldest first."""
-        try:
-            with os.scandir(self.folder) as entries:
-                names = [entry.name for entry in entries if _NAME.fullmatch(entry.name)]
-        except OSError:
-            return []
-        return [self.folder / name for name in sorted(names, key=_order)]
-
-
-def _order(name: str) -> tuple[str, int]:
-    time_, _, number = name.partition("-")
-    return time_, int(number or 1)
-
-
-def _outcome(folder: Path) -> Outcome | None:
-    try:
-        fields = json.loads((folder / OUTCOME).read_text("utf-8"))
-        until = fields["until"]
-        moments = {
-            "time": datetime.fromisoformat(fields["time"]),
-            "until": None if until is None else datetime.fromisoformat(until),
-        }
-        return Outcome(**{**fields, **moments})
-    except (OSError, ValueError, TypeError, KeyError):
-        return None
 
 
 def _remove(folder: Path) -> None:

@@ -35,7 +35,7 @@ def serve(sources: Sources) -> None:
 
 
 def welcome(daemon: Daemon, sources: Sources) -> str:
-    """Six lines for a newcomer: where mail goes in and comes out, what to try, how to look, to teach and to stop."""
+    """Seven lines for a newcomer: where mail goes in and comes out, what to try, how to look, to teach and to stop."""
     config = daemon.config
     smtp, folder = "off (smtp.enabled)", "off (folder.enabled)"
     trial = "put a mail into the folder"
@@ -48,6 +48,7 @@ def welcome(daemon: Daemon, sources: Sources) -> str:
     if config.folder.enabled:
         path = config.path(config.folder.path).absolute()
         folder = f"drop .eml or .txt files into {path}/in; they come out in {path}/ham, unsure, spam"
+    pages = "off (console.enabled)" if daemon.console is None else daemon.console.link
     arguments = sources.as_arguments()
     teach = f"{_program()} learn --spam FILES, or --ham"
     if config.learn.folders.enabled:
@@ -56,6 +57,7 @@ def welcome(daemon: Daemon, sources: Sources) -> str:
         (
             f"mail:   {smtp}",
             f"folder: {folder}",
+            f"pages:  {pages}",
             f"try:    {trial}",
             f"look:   {_program()} decisions list{' ' if arguments else ''}{arguments}",
             f"teach:  {teach}",

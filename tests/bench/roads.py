@@ -158,7 +158,8 @@ class DaemonRelay(Relay):
         self._state_dir = folder / "state"
         # a client that keeps its pace through a stall of the machine has hundreds of connections open
         smtp = {"listen": "127.0.0.1:0", "next_hop": sink.address, "max_sessions": _SESSIONS}
-        own = {"state_dir": str(self._state_dir), "folder": {"enabled": False}, "smtp": smtp}
+        apart = {"enabled": False}
+        own = {"state_dir": str(self._state_dir), "folder": apart, "console": apart, "smtp": smtp}
         config.write_text(yaml.safe_dump({**settings, **own}), "utf-8")
         program = ["spamfilter", "serve", "--config"] if scan else ["tests.bench.instant_daemon"]
         super().__init__(name, sink, folder, [*program, str(config)])

@@ -66,7 +66,7 @@ def test_a_failed_self_test_is_said(run: Run, bundle: Bundle, monkeypatch: pytes
 
 
 def test_the_table_has_room_for_how_well_the_whole_ranks() -> None:
-    from spamfilter.cli.model_shown import few
+    from spamfilter.model_report import few
 
     metrics = {"home: ensemble.roc_auc": 0.99954, "home: GPT alone.roc_auc": 0.9, "home: ensemble.ham": 839}
     assert list(few(metrics)) == ["ROC AUC 0.99954  home"]

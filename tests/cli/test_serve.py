@@ -23,17 +23,19 @@ from tests.serving import settings
 def _welcome(tmp_path: Path, **overrides: Any) -> dict[str, str]:
     loaded = settings(tmp_path, **overrides)
     smtp = {"smtp": SimpleNamespace(address="127.0.0.1:4321")} if loaded.smtp.enabled else {}
-    served: Any = SimpleNamespace(config=loaded, frontends=smtp)
+    console = SimpleNamespace(link="http://127.0.0.1:11380/enter?key=k") if loaded.console.enabled else None
+    served: Any = SimpleNamespace(config=loaded, frontends=smtp, console=console)
     lines = serve.welcome(served, Sources(None, tmp_path, ())).splitlines()
-    assert len(lines) == 6
+    assert len(lines) == 7
     return {name: text.strip() for name, _, text in (line.partition(":") for line in lines)}
 
 
-def test_six_lines_say_what_to_do_next(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_seven_lines_say_what_to_do_next(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(serve.shutil, "which", lambda name: "/usr/bin/swaks")
     lines = _welcome(tmp_path)
     assert lines["mail"] == f"SMTP on 127.0.0.1:4321, delivered to {tmp_path}/Maildir"
     assert f"{tmp_path}/folder/in" in lines["folder"]
+    assert lines["pages"] == "http://127.0.0.1:11380/enter?key=k"
     assert shlex.split(lines["try"])[:3] == ["swaks", "--server", "127.0.0.1:4321"]
     assert lines["look"] == f"spamfilter decisions list --state-dir {tmp_path}"
     assert lines["teach"].startswith("spamfilter learn --spam FILES, or --ham; or drop them into ")
@@ -51,6 +53,7 @@ def test_without_swaks_there_is_python(tmp_path: Path, monkeypatch: pytest.Monke
 
 def test_what_is_off_is_said(tmp_path: Path) -> None:
     assert _welcome(tmp_path, smtp__enabled=False)["mail"] == "off (smtp.enabled)"
+    assert _welcome(tmp_path, console__enabled=False)["pages"] == "off (console.enabled)"
     assert _welcome(tmp_path, folder__enabled=False)["folder"] == "off (folder.enabled)"
     assert "drop" not in _welcome(tmp_path, learn__folders__enabled=False)["teach"]
     assert _welcome(tmp_path, smtp__next_hop="127.0.0.1:26")["mail"].endswith("handed on to 127.0.0.1:26")

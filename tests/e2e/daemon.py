@@ -27,12 +27,14 @@ _GONE_S = 30.0
 class ServedDaemon:
     """One `state_dir`, and the daemon that serves it now, if any. `settings` is laid over the defaults.
 
-    The port is the system's choice at the first start, and stays the same from then on, as an admin's would.
+    The port is the system's choice at the first start, and stays the same from then on, as an admin's would. `pages` is
+    the console's sign-in link.
     """
 
     def __init__(self, root: Path, settings: dict[str, Any] | None = None, *, port: int = 0) -> None:
         self.state_dir = root / "state"
         self.port = port
+        self.pages = ""
         self.process: subprocess.Popen[str] | None = None
         self._config = root / "config.yaml"
         self._log = root / "daemon.log"
@@ -44,7 +46,9 @@ class ServedDaemon:
         """Start the process, and do not wait for it."""
         assert self.process is None, "runs already"
         smtp = {**self._settings.get("smtp", {}), "listen": f"127.0.0.1:{self.port}"}
-        self._config.write_text(yaml.safe_dump({**self._settings, "state_dir": str(self.state_dir), "smtp": smtp}))
+        console = {"listen": "127.0.0.1:0", **self._settings.get("console", {})}
+        own_settings = {"state_dir": str(self.state_dir), "smtp": smtp, "console": console}
+        self._config.write_text(yaml.safe_dump({**self._settings, **own_settings}))
         own = {name: value for name, value in os.environ.items() if not name.startswith(ENV_PREFIX)}
         command = [sys.executable, "-m", "spamfilter", "serve", "--config", str(self._config)]
         with self._log.open("ab") as log:
@@ -59,6 +63,8 @@ class ServedDaemon:
         for line in self.process.stdout:
             if line.startswith("mail:   SMTP on "):
                 self.port = int(line.split(",")[0].rpartition(":")[2])
+            if line.startswith("pages:"):
+                self.pages = line.partition(":")[2].strip()
             if line.startswith("stop:"):
                 return
         self.kill()

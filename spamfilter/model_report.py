@@ -1,4 +1,4 @@
-"""What the `model` commands show of a bundle: its manifest in plain values, and in lines for people."""
+"""What is known of a bundle, as plain values and as lines for people: the `model` commands and the console show it."""
 
 from __future__ import annotations
 

@@ -1,0 +1,33 @@
+"""Starts `spamfilter` commands as processes of their own, under exactly the configuration that the daemon runs with."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import yaml
+
+from spamfilter.config import ENV_PREFIX, Config
+
+FOLDER = "console"
+WRITTEN = "effective.yaml"
+
+
+def own_command(config: Config, *words: str) -> tuple[list[str], Mapping[str, str]]:
+    """`spamfilter WORDS --config FILE` and its environment; the file is left below `state_dir`. Raises OSError."""
+    folder = config.state_dir.absolute() / FOLDER
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    settings = config.model_copy(update={"state_dir": config.state_dir.absolute()})
+    _write(folder / WRITTEN, yaml.safe_dump(settings.model_dump(mode="json")))
+    environ = {name: value for name, value in os.environ.items() if not name.startswith(ENV_PREFIX)}
+    return [sys.executable, "-m", "spamfilter", *words, "--config", str(folder / WRITTEN)], environ
+
+
+def _write(path: Path, text: str) -> None:
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.new")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)  # a URL's password
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write(text)
+    temporary.replace(path)
