@@ -15,6 +15,9 @@ import pandas as pd
 from rich.console import Console
 
 from spamfilter.classifier.bundle import Bundle
+from spamfilter.classifier.language import language
+from spamfilter.classifier.sampled import hardly_met, occurrences, unknown_share
+from spamfilter.traits import traits_of
 from trainer import cascade
 from trainer.base import base_of, load_base, load_classifier
 from trainer.data.prepared import fingerprint_of
@@ -112,8 +115,9 @@ def assemble(table: pd.DataFrame, run: Path, out: Path, *, name: str = "default"
     replay = replay_of(origins, rows, read, evidence.spam[rows], evidence.source[rows], served[0].idf)
     standing = snapshot(thresholds, [(calibration.probability(part), part.spam) for part in parts])
     whole = Parts(
-        tokenizer, *served, ensemble, thresholds, spared, metrics, training, SAMPLES, replay=replay, snapshot=standing
-    )
+        tokenizer, *served, ensemble, thresholds, spared, metrics, training, SAMPLES, replay=replay, snapshot=standing,
+        traits=held_out_traits(evidence, holdout, linear[0].idf),
+    )  # fmt: skip
     return write_bundle(out, name, model, whole, int8=int8)
 
 
@@ -129,6 +133,17 @@ def measure(title: str, part: Unseen, calibration: Calibration) -> dict[str, dic
         rest = evidence_sum(part, shares_without(stage))
         measured[f"{title}: ensemble without {without}"] = summary(part.spam, rest)
     return measured
+
+
+def held_out_traits(evidence: Evidence, rows: np.ndarray, idf: np.ndarray) -> dict[str, Any]:
+    """The manifest's `traits`, of rows that n-grams with this `idf` (DIMENSION,) were fitted without: what a model
+    knows of a message that it learnt from says nothing of mail to come."""
+    whole = evidence.counts.whole[rows]
+    whole.sort_indices()
+    times, rare = occurrences(whole.data), hardly_met(idf)
+    spans = zip(whole.indptr[:-1].tolist(), whole.indptr[1:].tolist(), strict=True)
+    unknown = [unknown_share(whole.indices[start:end], times[start:end], rare) for start, end in spans]
+    return traits_of(unknown, [language(text) for text in evidence.table["text"].iloc[rows]])
 
 
 def _stages(parts: Sequence[Unseen]) -> dict[str, dict[str, float]]:

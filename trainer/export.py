@@ -25,6 +25,7 @@ from spamfilter.classifier.gpt_runtime import Head
 from spamfilter.classifier.ngram import NgramModel
 from spamfilter.drift import SNAPSHOT
 from spamfilter.message import Message, kind_of
+from spamfilter.traits import TRAITS
 from spamfilter.verdict import Failure
 from trainer import replay as replays
 from trainer.errors import RecipeError
@@ -167,6 +168,7 @@ class Parts:
     samples: Mapping[str, bytes]
     replay: Replay | None = None
     snapshot: Mapping[str, Any] | None = None
+    traits: Mapping[str, Any] | None = None
 
 
 def write_bundle(out: Path, name: str, model: GPT, parts: Parts, *, int8: bool = True) -> Bundle:
@@ -195,6 +197,8 @@ def write_bundle(out: Path, name: str, model: GPT, parts: Parts, *, int8: bool =
     }
     if parts.snapshot is not None:
         content[SNAPSHOT] = parts.snapshot
+    if parts.traits is not None:
+        content[TRAITS] = parts.traits
     (fresh / "MODEL_CARD.md").write_text(model_card(name, content), "utf-8")
     draft = Ensemble(write_manifest(fresh, name, content))
     (fresh / SELF_TEST).write_text(

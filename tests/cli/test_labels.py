@@ -11,7 +11,7 @@ from spamfilter.store.database import SQLITE_NAME
 from spamfilter.verdict import Label
 from tests.cli.conftest import Run
 from tests.cli.test_learn import mails, model, state
-from tests.learners import Model, content, kept, mail, remembered
+from tests.learners import Model, content, kept, mail, memories, remembered
 
 HAM, SPAM = Label.HAM, Label.SPAM
 
@@ -114,7 +114,7 @@ def test_a_file_to_import_that_is_missing(run: Run, model: Model, state: Path, t
 
 
 def test_prune(run: Run, taught: Path) -> None:
-    (taught / "memory.npz").unlink()
+    memories(taught)[-1].unlink()
     assert run("labels", "prune", "--state-dir", taught).stdout == "0 examples deleted\n"
     assert remembered(taught) == kept(taught)
 

@@ -13,6 +13,7 @@ from click.testing import CliRunner
 from spamfilter.classifier import load
 from spamfilter.classifier.tokenizer import write_ranks
 from spamfilter.message import Kind, Message
+from spamfilter.traits import traits_in
 from spamfilter.verdict import Score
 from tests.trainer.tiny import tiny_model, tiny_ranks
 from trainer.assemble import assemble
@@ -77,6 +78,10 @@ def test_a_bundle_is_put_together_measured_and_serves(tmp_path: Path, capsys: py
     assert metrics["SpamAssassin test: n-grams alone"]["roc_auc"] == 1.0
     assert "SpamAssassin test: ensemble without GPT" in metrics
     assert bundle.manifest["training"]["data"] == fingerprint_of(table)
+    traits = traits_in(bundle.manifest)
+    assert traits is not None and traits.mix.messages == int((table["part"] == "holdout").sum())
+    assert traits.mix.languages == {"en": pytest.approx(0.5, abs=0.1), "other": pytest.approx(0.5, abs=0.1)}
+    assert 0 < (traits.mix.unknown or 0) < traits.high
     assert "SpamAssassin test: ensemble" in (bundle.path / "MODEL_CARD.md").read_text("utf-8")
     assert "SpamAssassin test" in capsys.readouterr().out
     ham, spam = load(bundle.path).score(

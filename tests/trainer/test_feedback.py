@@ -7,8 +7,7 @@ import pandas as pd
 import pytest
 
 from tests.trainer import site
-from trainer.experiments.feedback import World, is_judged, recalls, remembered, spread
-from trainer.experiments.poison import PEOPLE, POISONS, Served, reasons
+from trainer.experiments.feedback import SAMPLED, World, everybody, is_judged, recalls, remembered, spread
 from trainer.experiments.stream import Online, Plan, judged_and_learnt, order_of, recalled
 from trainer.recipes.retrain import Retrain
 
@@ -41,6 +40,21 @@ def test_corrections_hold_both_classes_however_few(world: World) -> None:
     for seed in range(10):
         rows = world.corrected(2, seed)
         assert len(rows) == 2 and set(world.spam[rows]) == {0, 1} and set(rows) <= set(world.stream)
+
+
+def test_unlabelled_mail_is_others_of_the_stream_and_teaches_one_retraining_more(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("trainer.evaluation.bogofilter.absence", lambda: "it reads files that this site has not")
+    rows = world.corrected(20, 1)
+    assert world.sampled(0, 1, rows) is None
+    sampled = world.sampled(1000, 1, rows)
+    assert len(sampled) == len(world.stream) - 20 and not len(sampled.counts.passages.data)
+    settings = Retrain(bands=False, unlabelled=20.0)
+    found, without = everybody(world, rows, settings, sampled), everybody(world, rows, settings)
+    assert SAMPLED not in without and set(found) == {SAMPLED, *without}
+    assert (found["retrain alone"] == without["retrain alone"]).all()
+    assert not np.allclose(found[SAMPLED], found["retrain alone"])
 
 
 def test_a_copy_is_recalled_and_moved_past_the_thresholds(world: World) -> None:
@@ -80,22 +94,6 @@ def test_a_message_is_judged_before_it_is_learnt(world: World) -> None:
     assert learnt[0] == still[0] and learnt[-1] != still[-1]
     spam = world.spam[order]
     assert (learnt - still)[20:][spam[20:] == 1].mean() > (learnt - still)[20:][spam[20:] == 0].mean()
-
-
-def test_poison_turns_as_many_as_it_says() -> None:
-    who = np.array(PEOPLE)[np.arange(500) % 5]
-    for poison in POISONS.values():
-        wrong = poison.wrong(who, np.random.default_rng(0))
-        assert wrong.sum() == round(poison.share * 500)
-        assert not poison.one_person or set(who[wrong]) <= {"eve"}
-
-
-def test_a_gate_refuses_more_lost_ham_and_less_caught_spam(world: World) -> None:
-    now = Served(site.current().stages, site.current().ensemble, 0.5)
-    rows, spam = np.arange(80), world.spam
-    assert reasons(world, now, now, "recent", rows, spam) == []
-    everything = Served(now.stages, now.ensemble, -1e9)
-    assert "golden: more ham lost" in reasons(world, now, everything, "golden", rows, spam)
 
 
 def test_the_interval_is_students() -> None:

@@ -24,6 +24,7 @@ FOLDER = Path("experiments") / "feedback"
 COUNTS = (10, 50, 200, 1000)
 BEFORE, FULL = "before", "fully trained"
 MEMORY, RETRAIN, OURS = "memory alone", "retrain alone", "memory + retrain"
+SAMPLED = "retrain alone, unlabelled mail besides"
 WITHIN_REACH = 200
 """At so many corrections 95 % of the fully trained recall is wanted."""
 COLUMNS = ("recall_at_0.5", "roc_auc")
@@ -67,6 +68,14 @@ class World:
             if not (self.spam[taken] == label).any():
                 taken = np.append(taken[:-1], order[count:][self.spam[order[count:]] == label][:1])
         return taken
+
+    def sampled(self, count: int, seed: int, corrected: np.ndarray) -> Any:
+        """`count` others of the stream as the daemon samples mail that nobody labels, or None for none."""
+        from trainer.unlabelled import as_sampled
+
+        order = np.random.default_rng(seed).permutation(self.stream)
+        rows = order[~np.isin(order, corrected)][:count]
+        return as_sampled(self.inputs[rows], self.current.stages.ngram.idf) if len(rows) else None
 
     def corrections(self, rows: np.ndarray, *, spam: np.ndarray | None = None, who: np.ndarray | None = None) -> Any:
         """Rows as corrections of one person, or of `who` (N,), with other labels where they are given."""
@@ -227,8 +236,9 @@ def remembered(said: np.ndarray, recalled: Sequence[Any], thresholds: Sequence[M
     )
 
 
-def everybody(world: World, rows: np.ndarray, settings: Any) -> dict[str, np.ndarray]:
-    """The judged messages' scores (T,) by everybody who learns from the same corrections."""
+def everybody(world: World, rows: np.ndarray, settings: Any, sampled: Any = None) -> dict[str, np.ndarray]:
+    """The judged messages' scores (T,) by everybody who learns from the same corrections; with `sampled` inputs, also
+    by a retraining that has these besides."""
     from trainer.evaluation.baselines import NaiveBayes
     from trainer.evaluation.bogofilter import Bogofilter, absence
     from trainer.recipes.retrain import retrain
@@ -243,6 +253,9 @@ def everybody(world: World, rows: np.ndarray, settings: Any) -> dict[str, np.nda
         RETRAIN: after,
         OURS: remembered(after, known, made.thresholds),
     }
+    if sampled is not None:
+        taught = retrain(world.current, world.corrections(rows), world.replay, sampled, settings=settings)
+        found[SAMPLED] = world.logits(taught.stages, taught.ensemble, asked)
     if absence() is None:
         with Bogofilter() as program:
             program.fit([world.raws[row] for row in rows], spam)
@@ -275,7 +288,9 @@ def spread(values_: Sequence[float]) -> tuple[float, float, float]:
     return mean, mean - half, mean + half
 
 
-def measured(world: World, counts: Sequence[int], seeds: int, settings: Any, told: Callable[[str], object]) -> Any:
+def measured(
+    world: World, counts: Sequence[int], seeds: int, settings: Any, told: Callable[[str], object], unlabelled: int = 0
+) -> Any:
     """A table of the site: a row for everybody at each count, means and intervals over seeds."""
     from trainer.evaluation.comparison import Comparison
     from trainer.evaluation.metrics import summary
@@ -291,14 +306,16 @@ def measured(world: World, counts: Sequence[int], seeds: int, settings: Any, tol
             continue
         rows: dict[str, list[dict[str, float]]] = {}
         for seed in range(seeds):
-            for name, score in everybody(world, world.corrected(count, seed), settings).items():
+            corrected = world.corrected(count, seed)
+            sampled = world.sampled(unlabelled, seed, corrected)
+            for name, score in everybody(world, corrected, settings, sampled).items():
                 rows.setdefault(name, []).append(summary(spam, score))
             told(f"{world.source}: {count} corrections, seed {seed}")
         means, spans = {}, {}
         for name, found in rows.items():
             means[name] = {**first} | {key: spread([one[key] for one in found])[0] for key in COLUMNS}
             spans[name] = {key: spread([one[key] for one in found])[1:] for key in COLUMNS}
-        rivals = [means[name] for name in means if name not in (MEMORY, RETRAIN, OURS)]
+        rivals = [means[name] for name in means if name not in (MEMORY, RETRAIN, OURS, SAMPLED)]
         for name in means:
             wanted = {key: max(one[key] for one in rivals) for key in COLUMNS} if name == OURS else {}
             if name == OURS and count == WITHIN_REACH:
@@ -315,9 +332,10 @@ def measured(world: World, counts: Sequence[int], seeds: int, settings: Any, tol
 @click.option("--source", "names", multiple=True, type=click.Choice(SOURCES), help="Only these (repeatable).")
 @click.option("--seeds", default=5, show_default=True, help="Draws of the corrections.")
 @click.option("--count", "counts", multiple=True, type=int, default=COUNTS, show_default=True, help="Corrections.")
+@click.option("--unlabelled", default=0, show_default=True, help="For one retraining more: mail that nobody labels.")
 def command(
     data_dir: Path | None, run: Path, overrides: tuple[str, ...], names: tuple[str, ...], seeds: int,
-    counts: tuple[int, ...],
+    counts: tuple[int, ...], unlabelled: int,
 ) -> None:  # fmt: skip
     """How fast a site's mail is learnt from corrections, beside bogofilter and naive Bayes."""
     from trainer.experiments.trials import publish
@@ -326,7 +344,10 @@ def command(
 
     settings = load_recipe(Retrain, "retrain", {"bands": False, **values(overrides)})
     worlds = worlds_of(names or SOURCES, run, data_dir)
-    tables = [measured(world, counts, seeds, settings, lambda line: click.echo(line, err=True)) for world in worlds]
+    tables = [
+        measured(world, counts, seeds, settings, lambda line: click.echo(line, err=True), unlabelled)
+        for world in worlds
+    ]
     publish(run / FOLDER, "Feedback", tables, [
         "Half of the site's near-duplicate groups are judged; corrections are drawn from the other half.",
         f"Means over {seeds} draws; intervals (JSON): 95 %, Student's t.",
