@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import sparse
 
-from spamfilter.classifier.ngram import DIMENSION, features, passages, whole
+from spamfilter.classifier.ngram import DIMENSION
 from spamfilter.document import Document, render
 from spamfilter.facts import NAMES
-from trainer.linear import Counts
+from trainer.linear import Counts, counts_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,26 +44,7 @@ def inputs_of(documents: Sequence[Document], pooled: np.ndarray) -> Inputs:
     return Inputs(counts_of(rendered), facts, np.asarray(pooled, np.float32))
 
 
-def counts_of(rendered: Sequence[tuple[str, str]]) -> Counts:
-    """n-gram counts of heads and tails, in this process: for hundreds of messages (`trainer.linear.count` for more)."""
-    pieces = [passages(head, tail) for head, tail in rendered]
-    starts = np.concatenate([[0], np.cumsum([len(some) for some in pieces])]).astype(np.int64)
-    return Counts(
-        _matrix([whole(head, tail) for head, tail in rendered]),
-        _matrix([one for some in pieces for one in some]),
-        starts,
-    )
-
-
 def without_passages(messages: sparse.csr_matrix) -> Counts:
     """Counts of messages of which only the whole is known."""
     none = sparse.csr_matrix((0, DIMENSION), dtype=np.float32)
     return Counts(messages, none, np.zeros(messages.shape[0] + 1, np.int64))
-
-
-def _matrix(texts: Sequence[str]) -> sparse.csr_matrix:
-    found = [features(text) for text in texts]
-    ends = np.concatenate([[0], np.cumsum([len(ids) for ids, _ in found])]).astype(np.int64)
-    ids = np.concatenate([np.zeros(0, np.int32), *(ids for ids, _ in found)])
-    values = np.concatenate([np.zeros(0, np.float32), *(values for _, values in found)])
-    return sparse.csr_matrix((values, ids, ends), (len(texts), DIMENSION))

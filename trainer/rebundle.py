@@ -1,7 +1,7 @@
-"""A retrained candidate as a bundle: the network's graph and tokenizer of the one before, all else new, without torch.
+"""A retrained candidate as a bundle: the tokenizer of the one before, its graph or a new one, all else new; no torch.
 
-A mail host carries no torch, and a retraining changes nothing in the graph: the GPT's new head stands beside it, in
-`head.npz`, and the graph's pooled states are multiplied with it.
+A mail host carries no torch. The GPT's new head stands beside the graph, in `head.npz`, and the graph's pooled states
+are multiplied with it; so the graph is another one only where the network itself learnt.
 """
 
 from __future__ import annotations
@@ -85,15 +85,17 @@ def replay_in(bundle: Bundle) -> Replay | None:
     return replays.load(bundle.file(replays.FILE)) if replays.FILE in bundle.manifest["files"] else None
 
 
-def rebundle(out: Path, name: str, base: Bundle, candidate: Candidate, *, metrics: Mapping[str, Any]) -> Bundle:
-    """Write the candidate at `out`, from the bundle that it started from; what stands there goes only when the new one
-    has passed its self-test. Raises BundleError or RecipeError."""
+def rebundle(
+    out: Path, name: str, base: Bundle, candidate: Candidate, *, metrics: Mapping[str, Any], graph: Path | None = None
+) -> Bundle:
+    """Write the candidate at `out`, from the bundle that it started from, with another `graph` where one is given; what
+    stands there goes only when the new one has passed its self-test. Raises BundleError or RecipeError."""
     fresh = out.with_name(f".{out.name}.new")
     shutil.rmtree(fresh, ignore_errors=True)
     fresh.mkdir(parents=True)
     for file in base.manifest["files"]:
         if file not in _MADE_ANEW:
-            shutil.copyfile(base.file(file), fresh / file)
+            shutil.copyfile(graph if graph is not None and file == NETWORK else base.file(file), fresh / file)
     stages = candidate.stages
     stages.ngram.save(fresh / "ngram.npz")
     stages.facts.save(fresh / "facts.npz")

@@ -71,17 +71,31 @@ def chosen(origins: Sequence[Origin], groups: np.ndarray, *, most: int = MOST_ME
 
     Half of them are the ham that looks most like spam (it is what thresholds hang on), and the spam most like ham.
     """
+    rows = np.concatenate([origin.rows for origin in origins])
+    number = np.repeat(np.arange(len(origins)), [len(origin.rows) for origin in origins])
+    source = np.concatenate([origin.unseen.source for origin in origins])
+    spam = np.concatenate([origin.unseen.spam for origin in origins])
+    standing = np.concatenate([standing_of(origin.unseen) for origin in origins])
+    return drawn(rows, number, source, spam, standing, groups, most=most, seed=seed)
+
+
+def drawn(
+    rows: np.ndarray, origin: np.ndarray, source: np.ndarray, spam: np.ndarray, standing: np.ndarray,
+    groups: np.ndarray, *, most: int, seed: int = 0, without: frozenset[Any] = frozenset(),
+) -> np.ndarray:  # fmt: skip
+    """`chosen` from what is known of N messages: their rows of the table, numbers of origins, names of sources, labels
+    (N,) and standings (N, 3). `groups` are the whole table's; none `without` is drawn from."""
     rng = np.random.default_rng(seed)
+    worst = sum(standing.T) * np.where(spam == 1, 1.0, -1.0)
     pools: list[list[int]] = []
-    for origin in origins:
-        worst = sum(standing_of(origin.unseen).T) * np.where(origin.unseen.spam == 1, 1.0, -1.0)
-        for source in np.unique(origin.unseen.source):
+    for number in np.unique(origin):
+        for name in np.unique(source[origin == number]):
             for label in (0, 1):
-                members = np.flatnonzero((origin.unseen.source == source) & (origin.unseen.spam == label))
+                members = np.flatnonzero((origin == number) & (source == name) & (spam == label))
                 if len(members):
-                    pools.append(_alternating(origin.rows[members], worst[members], rng))
+                    pools.append(_alternating(rows[members], worst[members], rng))
     taken: list[int] = []
-    seen: set[Any] = set()
+    seen: set[Any] = set(without)
     places = [0] * len(pools)
     while len(taken) < most and any(place < len(pool) for place, pool in zip(places, pools, strict=True)):
         for number, pool in enumerate(pools):

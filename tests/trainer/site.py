@@ -9,7 +9,8 @@ from spamfilter.classifier.ngram import DIMENSION, NgramModel
 from spamfilter.document import extract
 from spamfilter.facts import NAMES
 from spamfilter.message import Kind
-from trainer.inputs import Inputs, counts_of, inputs_of
+from trainer.inputs import Inputs, inputs_of
+from trainer.linear import counts_of
 from trainer.recipes.retrain import Current
 from trainer.replay import Origin, Replay, chosen, replay_of
 from trainer.stacking import STAGES, Unseen, units_of

@@ -18,8 +18,9 @@ from spamfilter.document import extract, render
 from spamfilter.message import Kind, Message, kind_of
 from spamfilter.verdict import Score
 from tests.trainer import site
-from tests.trainer.tiny import SAMPLES, tiny_bundle
+from tests.trainer.tiny import SAMPLES, tiny_bundle, tiny_model
 from trainer.errors import RecipeError
+from trainer.export import export_graph
 from trainer.gpt import GPT
 from trainer.inputs import inputs_of
 from trainer.rebundle import HEAD, asked_head, current_of, rebundle, replay_in
@@ -77,6 +78,21 @@ def test_what_is_written_is_what_was_fitted(bundle: tuple[Bundle, GPT], candidat
     assert replay_in(base) is None
     assert "retrained from" in (made.path / "MODEL_CARD.md").read_text()
     made.verify()
+
+
+def test_another_graph_takes_the_place_of_the_bases(
+    bundle: tuple[Bundle, GPT], candidate: Candidate, tmp_path: Path
+) -> None:
+    base, model = bundle
+    export_graph(tiny_model(model.config.vocab_size, seed=5), tmp_path / "other.onnx")
+    made = rebundle(tmp_path / "made", "site", base, candidate, metrics={}, graph=tmp_path / "other.onnx")
+    made.verify()
+    assert (
+        made.file("gpt.onnx").read_bytes()
+        == (tmp_path / "other.onnx").read_bytes()
+        != base.file("gpt.onnx").read_bytes()
+    )
+    assert made.model_id != rebundle(tmp_path / "same", "site", base, candidate, metrics={}).model_id
 
 
 def test_it_serves_as_it_was_fitted(bundle: tuple[Bundle, GPT], candidate: Candidate, tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ EXPERIMENTS = {
     "feedback": "How fast a site's mail is learnt from corrections, beside bogofilter and naive Bayes.",
     "stream": "A site's mail one after another, each judged and then corrected, beside bogofilter.",
     "poison": "What wrong corrections cost, and whether a gate would have stopped them.",
+    "networks": "How much of the network is to learn from corrections: head, last block, or adapters.",
     "sms": "The SMS collection: the reference protocol over six seeds, and five grouped folds.",
 }
 
