@@ -8,7 +8,6 @@ from typing import Any
 from spamfilter.classifier.bundle import Bundle, default_bundle
 from spamfilter.config import Config, ConfigError, PolicySettings
 from spamfilter.policy import Policy
-from spamfilter.verdict import Thresholds
 
 DEFAULT_BUNDLE = "default"
 MODELS = "models"
@@ -37,20 +36,18 @@ def bundle_path(config: Config) -> Path:
 def resolve_policy(settings: PolicySettings, bundle: Bundle) -> Policy:
     """The policy in force: thresholds from the bundle's table for the budgets, unless they are set as numbers.
 
-    A lone `spam_at` below the table's `unsure_at` takes that down with it. Raises ConfigError for an `unsure_at`
-    above the spam threshold, and BundleError where the table has no answer.
+    Raises ConfigError for an `unsure_at` above the spam threshold, and BundleError where the table has no answer.
     """
-    table = bundle.thresholds(
-        max_false_positive_rate=settings.max_false_positive_rate, max_unsure_rate=settings.max_unsure_rate
-    )
-    spam_at = table.spam_at if settings.spam_at is None else settings.spam_at
-    unsure_at = min(table.unsure_at, spam_at) if settings.unsure_at is None else settings.unsure_at
-    if unsure_at > spam_at:
+    found = bundle.thresholds(
+        max_false_positive_rate=settings.max_false_positive_rate, max_unsure_rate=settings.max_unsure_rate,
+        spam_at=settings.spam_at, unsure_at=settings.unsure_at,
+    )  # fmt: skip
+    if found.unsure_at > found.spam_at:
         raise ConfigError(
-            f"policy.unsure_at ({unsure_at}) lies above the spam threshold of {bundle.model_id} ({spam_at:.4f}); "
-            "lower it, or set policy.spam_at as well"
+            f"policy.unsure_at ({found.unsure_at}) lies above the spam threshold of {bundle.model_id} "
+            f"({found.spam_at:.4f}); lower it, or set policy.spam_at as well"
         )
-    return Policy(Thresholds(unsure_at=unsure_at, spam_at=spam_at), settings.actions, settings.failures)
+    return Policy(found, settings.actions, settings.failures)
 
 
 def memory_path(config: Config) -> Path:

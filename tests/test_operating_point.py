@@ -3,36 +3,33 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from spamfilter import operating_point
+from spamfilter.classifier.bundle import Bundle
 from spamfilter.config import Config, ConfigError, load
 from spamfilter.operating_point import bundle_path, resolve_policy, serving_options
 from spamfilter.verdict import Action, FailureKind, Label, Thresholds
 
-
-class Table:
-    """A bundle's table that remembers what it was asked."""
-
-    model_id = "table-1"
-    asked: tuple[float, float] | None = None
-
-    def thresholds(self, *, max_false_positive_rate: float, max_unsure_rate: float) -> Thresholds:
-        self.asked = (max_false_positive_rate, max_unsure_rate)
-        return Thresholds(unsure_at=0.4, spam_at=0.8)
+_TABLE = ((0.001, 0.9), (0.002, 0.8), (0.1, 0.4))
+BUNDLE = Bundle(
+    Path(),
+    {
+        "model_id": "table-1",
+        "thresholds": [{"false_positive_rate": rate, "probability": probability} for rate, probability in _TABLE],
+    },
+)
 
 
-def _resolved(table: Any = None, **overrides: object) -> Thresholds:
+def _resolved(**overrides: object) -> Thresholds:
     policy = load(environ={}, **{f"policy__{key}": value for key, value in overrides.items()}).policy  # type: ignore[arg-type]
-    return resolve_policy(policy, table or Table()).thresholds
+    return resolve_policy(policy, BUNDLE).thresholds
 
 
 def test_the_budgets_go_to_the_bundles_table() -> None:
-    table = Table()
-    assert _resolved(table, max_false_positive_rate=0.002, max_unsure_rate=0.05) == Thresholds(0.4, 0.8)
-    assert table.asked == (0.002, 0.05)
+    assert _resolved() == Thresholds(0.4, 0.8)
+    assert _resolved(max_false_positive_rate=0.001, max_unsure_rate=0.002) == Thresholds(0.8, 0.9)
 
 
 @pytest.mark.parametrize(
@@ -58,7 +55,7 @@ def test_an_unsure_threshold_above_the_tables_spam_is_refused() -> None:
 
 def test_actions_and_failures_are_carried_over() -> None:
     config = load(environ={}, policy__actions__spam="reject", policy__failures__timeout="tempfail")
-    policy = resolve_policy(config.policy, Table())  # type: ignore[arg-type]
+    policy = resolve_policy(config.policy, BUNDLE)
     assert policy.actions[Label.SPAM] is Action.REJECT
     assert policy.failures[FailureKind.TIMEOUT] is Action.TEMPFAIL
 
@@ -82,7 +79,7 @@ def test_the_verdict_turns_at_the_policys_thresholds_with_or_without_a_cascade(
 ) -> None:
     monkeypatch.setenv("SPAMFILTER__ENGINE__CASCADE", cascade)
     config = load(engine__campaigns=5, engine__campaign_s=60, state_dir=str(tmp_path))
-    options = serving_options(config, resolve_policy(config.policy, Table()))  # type: ignore[arg-type]
+    options = serving_options(config, resolve_policy(config.policy, BUNDLE))
     assert options == {
         "turns_at": [0.4, 0.8],
         "cascade": on,

@@ -1,7 +1,7 @@
-"""One retraining on a mail host, from the labels to a candidate's folder with the gate's report; without torch.
+"""One retraining on a mail host, from the labels to a candidate's folder with the gate's report.
 
-It only reads the store and only writes below its own folder: whoever started it installs what passed. Nobody's text is
-copied: the snapshot names contents by their hashes, and what was sealed or is forgotten stays so.
+It only reads the store, and the run where there is one, and only writes below its own folder: whoever started it
+installs what passed. Without a run it needs no torch.
 """
 
 from __future__ import annotations
@@ -9,120 +9,44 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import difflib
-import hashlib
-import json
-import math
 import os
-import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from spamfilter.classifier.bundle import Bundle, BundleError, default_bundle, open_bundle
 from spamfilter.document import Document
-from spamfilter.store.database import StoreError, store_url
-from spamfilter.store.examples import Labelled
-from spamfilter.store.label_reader import LabelReader
-from spamfilter.store.seal import sealer
-from spamfilter.verdict import Label
+from spamfilter.store.database import StoreError
 from trainer import gate
 from trainer.errors import DataError, RecipeError
 from trainer.evaluation.gate_report import GateReport
 from trainer.evaluation.metrics import summary
-from trainer.gate import GateSettings, Material, Messages
-from trainer.inputs import inputs_of
+from trainer.gate import Material, Messages
+from trainer.inputs import Inputs, inputs_of
+from trainer.job import Job, Progress, Tell
+from trainer.labelled import UNTIL, Snapshot, read_snapshot, write_snapshot
 from trainer.reading import Reader
 from trainer.rebundle import NETWORK, RETRAINED_FROM, current_of, rebundle, replay_in
-from trainer.recipes.retrain import Retrain, retrain
-from trainer.trust import Corrections
+from trainer.recipes.retrain import Current, Relearnt, Retrain, retrain
+from trainer.trust import Belief, Corrections
 
-SNAPSHOT, CANDIDATE = "snapshot.jsonl", "candidate"
-UNTIL = "labels until"
-"""In a bundle's `training`: the time of the newest label that it may have learnt from."""
+if TYPE_CHECKING:
+    from trainer.rehearsal import Rehearsal
+
+CANDIDATE, GRAPH = "candidate", "network.onnx"
 NAME = "retrained"
-MOST = 10_000
-"""Labels that are read, the newest first: some hundred megabytes of documents."""
-HELD_OUT = 0.2
-_TELL_EVERY_S = 0.2
-
-Tell = Callable[[Mapping[str, Any]], None]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Job:
-    """What to retrain, from what, and where to write. `folder` is empty or not there; `store`: a URL, or empty."""
-
-    state_dir: Path
-    folder: Path
-    bundle: Path
-    store: str = ""
-    key: Path | None = None
-    force: bool = False
-    retrain: Retrain = dataclasses.field(default_factory=Retrain)
-    gate: GateSettings = dataclasses.field(default_factory=GateSettings)
-
-
-@dataclass(frozen=True, slots=True)
-class Snapshot:
-    """N labelled examples as they stood, oldest first: labels (N,), near-duplicate groups (N,), held out or not (N,).
-
-    `left_out`: examples whose document another version of the extraction made.
-    """
-
-    examples: Sequence[Labelled]
-    spam: np.ndarray
-    group: np.ndarray
-    held: np.ndarray
-    left_out: int
-
-    def documents(self, rows: np.ndarray) -> list[Document]:
-        """The documents of some rows."""
-        found = [self.examples[row].document for row in rows.tolist()]
-        return [document for document in found if document is not None]
-
-    @property
-    def until(self) -> datetime | None:
-        """The time of the newest label."""
-        return max((one.time for one in self.examples), default=None)
-
-
-class Progress:
-    """Tells how far each step is: done, of how many, and how many seconds are left of it."""
-
-    def __init__(self, tell: Tell) -> None:
-        self._tell = tell
-        self._step, self._done, self._of, self._began, self._told = "", 0, 0, 0.0, 0.0
-
-    def begin(self, step: str, of: int = 1) -> None:
-        """A step of `of` parts begins."""
-        self._step, self._done, self._of, self._began = step, 0, of, time.monotonic()
-        self._say()
-
-    def advance(self) -> None:
-        """One part is done."""
-        self._done = min(self._done + 1, self._of)
-        if self._done == self._of or time.monotonic() - self._told > _TELL_EVERY_S:
-            self._say()
-
-    def _say(self) -> None:
-        self._told = time.monotonic()
-        left = (self._told - self._began) / self._done * (self._of - self._done) if self._done else None
-        eta = None if left is None else round(left, 1)
-        self._tell({"step": self._step, "done": self._done, "of": self._of, "eta_s": eta})
+_TRAINS = ("torch", "pandas", "onnx")
 
 
 def run(job: Job, tell: Tell) -> GateReport:
     """Retrain and judge; the last thing told is the result. Raises DataError, RecipeError."""
+    if (reason := absence(job)) is not None:
+        raise RecipeError(reason)
     progress = Progress(tell)
-    if job.retrain.network != "head":
-        raise RecipeError(
-            f"network: {job.retrain.network} wants the run's folder and the corpora: use `finetune` and `export`; "
-            "a mail host retrains with network: head"
-        )
     try:
         base = open_bundle(job.bundle)
         reader, origin = Reader(base), origin_of(base, job.state_dir)
@@ -133,24 +57,38 @@ def run(job: Job, tell: Tell) -> GateReport:
     write_snapshot(job.folder, snapshot)
 
     learnt = np.flatnonzero(~snapshot.held)
-    corrections = corrections_of(snapshot, learnt, base, reader, progress)
-    progress.begin("fitting")
-    candidate = retrain(current, corrections, replay, settings=job.retrain)
-    until = snapshot.until
+    alike = same_network(base, origin)
+    corrections = corrections_of(snapshot, learnt, base, origin, reader if alike else Reader(origin), progress)
+    unlabelled = _recent(job) if job.retrain.unlabelled else None
     told = {"held out": f"{int(snapshot.held.sum()):,} corrected messages for the gate"}
-    if until is not None:
+    if (until := snapshot.until) is not None:
         told[UNTIL] = until.isoformat()
-    candidate = replace(candidate, training={**candidate.training, **told})
+    rehearsal, relearnt, graph = None, None, None
+    if job.run is not None:
+        rehearsal = _rehearsal(job.run, origin, current, progress)
+        replay = rehearsal.replay
+        told["rehearsed"] = f"{len(replay):,} messages of the run in {job.run.name}"
+        if job.retrain.network != "head":
+            documents = snapshot.documents(learnt)
+            relearnt, graph = _learn(job, current, corrections, documents, rehearsal, progress, told)
+    if unlabelled is not None and (relearnt is not None or not alike):
+        unlabelled = replace(unlabelled, pooled=unlabelled.pooled[:0])  # states of another network
+    progress.begin("fitting")
+    candidate = retrain(current, corrections, replay, unlabelled, job.retrain, relearnt)
+    carried = candidate.replay if rehearsal is None else rehearsal.for_bundle(candidate.replay)
+    candidate = replace(candidate, replay=carried, training={**candidate.training, **told})
     progress.advance()
 
     progress.begin("writing")
     figures = {}
     if len(np.unique(corrections.spam)) == 2:
         figures["corrections, by models that had not seen them"] = summary(corrections.spam, candidate.unseen)
-    made = rebundle(job.folder / CANDIDATE, NAME, origin, candidate, metrics=figures)
+    made = rebundle(job.folder / CANDIDATE, NAME, origin, candidate, metrics=figures, graph=graph)
+    if graph is not None:
+        graph.unlink()
     progress.advance()
 
-    report = judged(job, base, made, snapshot, reader, progress)
+    report = judged(job, base, made, snapshot, candidate.belief, reader, progress)
     report.write(made.path)
     _sync(made.path)
     tell(
@@ -168,6 +106,19 @@ def run(job: Job, tell: Tell) -> GateReport:
     return report
 
 
+def absence(job: Job) -> str | None:
+    """What a retraining lacks that is to train the network, or to rehearse from a run, and what to do; or None."""
+    network = job.retrain.network
+    if network != "head" and job.run is None:
+        return (
+            f"network: {network} learns from texts of the training, and no run is named: give the folder of the run "
+            "that the model was trained in (--run), or take network: head"
+        )
+    if job.run is not None and (missing := [name for name in _TRAINS if find_spec(name) is None]):
+        return f"a run is read with {', '.join(missing)}: pip install -c constraints.txt '.[train]', or leave out --run"
+    return None
+
+
 def origin_of(base: Bundle, state_dir: Path) -> Bundle:
     """The fully trained bundle that a retrained one began with, where it still is, else the bundle itself.
 
@@ -179,96 +130,27 @@ def origin_of(base: Bundle, state_dir: Path) -> Bundle:
     for folder in folders:
         with contextlib.suppress(BundleError):
             found = open_bundle(folder)
-            same_network = found.manifest["files"].get(NETWORK) == base.manifest["files"].get(NETWORK)
-            if found.model_id == wanted and same_network:
+            if found.model_id == wanted:
                 found.verify()
                 return found
     return base
 
 
-def read_snapshot(job: Job, base: Bundle, progress: Progress) -> Snapshot:
-    """The newest MOST labels, grouped, with a fifth of the groups set aside. Raises StoreError."""
-    with LabelReader(store_url(job.store, job.state_dir), seal=sealer(job.key) if job.key else None) as labels:
-        progress.begin("labels", min(sum(labels.counts().by_label.values()), MOST))
-        found: list[Labelled] = []
-        left_out = 0
-        for one in labels.labelled(newest_first=True):
-            if one.document is None:
-                left_out += 1
-            else:
-                found.append(one)
-                progress.advance()
-            if len(found) == MOST:
-                break
-    found.reverse()
-    documents = [one.document for one in found if one.document is not None]
-    spam = np.array([one.label is Label.SPAM for one in found], np.int64)
-    group = gate.groups_of(documents)
-    known = base.manifest.get("training", {}).get(UNTIL)
-    learnt_until = datetime.fromisoformat(known) if known else None
-    fresh = np.array([learnt_until is None or one.time > learnt_until for one in found], bool)
-    held = held_out(group, spam, fresh, [one.content for one in found], salt=base.model_id, least=job.gate.least)
-    return Snapshot(found, spam, group, held, left_out)
-
-
-def held_out(
-    group: np.ndarray, spam: np.ndarray, fresh: np.ndarray, content: Sequence[str], *, salt: str, least: int
-) -> np.ndarray:
-    """Which rows (N,) are kept for the gate, whole groups: of each class a fifth of those that the model in service
-    has not learnt from (all its members are `fresh`), and `least` where there are twice as many.
-
-    Where fresh ones do not suffice, the newest of the others follow: they flatter the model in service.
-    """
-    chosen: list[int] = []
-    first: dict[int, int] = {}
-    last: dict[int, int] = {}
-    new: dict[int, bool] = {}
-    for row, number in enumerate(group.tolist()):
-        first.setdefault(number, row)
-        last[number] = row
-        new[number] = new.get(number, True) and bool(fresh[row])
-    for label in (0, 1):
-        members = [number for number, row in first.items() if spam[row] == label]
-        drawn = sorted(
-            (number for number in members if new[number]),
-            key=lambda number: hashlib.sha256(f"{salt}/{content[first[number]]}".encode()).digest(),
-        )
-        known = sorted((number for number in members if not new[number]), key=last.__getitem__, reverse=True)
-        wanted = max(math.ceil(HELD_OUT * len(drawn)), min(least, len(members) // 2))
-        chosen += [*drawn, *known][: min(wanted, len(members) // 2)]
-    return np.isin(group, chosen)
-
-
-def write_snapshot(folder: Path, snapshot: Snapshot) -> None:
-    """What was read, a line a label: contents by their hashes, without anybody's text."""
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    descriptor = os.open(folder / SNAPSHOT, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8", errors="backslashreplace") as file:
-        for one, group, held in zip(snapshot.examples, snapshot.group.tolist(), snapshot.held.tolist(), strict=True):
-            line = {
-                "content": one.content,
-                "label": str(one.label),
-                **dataclasses.asdict(one.provenance),
-                "time": one.time.astimezone(UTC).isoformat(),
-                "kind": str(one.kind),
-                "extraction": one.extraction,
-                "group": group,
-                "held_out": held,
-            }
-            file.write(json.dumps(line, ensure_ascii=False) + "\n")
-        file.flush()
-        os.fsync(file.fileno())
+def same_network(one: Bundle, other: Bundle) -> bool:
+    """Whether two bundles' graphs are equal, so that states of one are states of the other."""
+    return bool(one.manifest["files"].get(NETWORK) == other.manifest["files"].get(NETWORK))
 
 
 def corrections_of(
-    snapshot: Snapshot, rows: np.ndarray, base: Bundle, reader: Reader, progress: Progress
+    snapshot: Snapshot, rows: np.ndarray, base: Bundle, origin: Bundle, reader: Reader, progress: Progress
 ) -> Corrections:
-    """The rows as the stages read them; states that the model in service left in the store are not read again."""
+    """The rows as the stages of `origin` read them; states that its network left in the store are not read again."""
     progress.begin("reading", len(rows))
+    known = {origin.model_id, *([base.model_id] if same_network(base, origin) else [])}
     examples = [snapshot.examples[row] for row in rows.tolist()]
     states = []
     for one in examples:
-        if one.reading is not None and one.reading.model_id == base.model_id:
+        if one.reading is not None and one.reading.model_id in known:
             states.append(np.asarray(one.reading.pooled, np.float32))
         elif one.document is not None:
             states.append(reader.read(one.document)[1])
@@ -282,17 +164,51 @@ def corrections_of(
     )
 
 
+def _recent(job: Job) -> Inputs | None:
+    """Mail that nobody labelled, as the model in service read it; None where none is kept."""
+    from trainer.unlabelled import recent
+
+    return recent(job)
+
+
+def _rehearsal(run: Path, origin: Bundle, current: Current, progress: Progress) -> Rehearsal:
+    """The run's messages, read by the origin's graph. Raises RecipeError."""
+    from trainer.rehearsal import rehearsal_of, served_states, table_in
+
+    if (carried := replay_in(origin)) is None:
+        raise RecipeError(f"{origin.model_id} carries no replay that says which run it is of: leave out --run")
+    return rehearsal_of(run, table_in(run), carried, served_states(origin, current.stages.ngram, progress))
+
+
+def _learn(
+    job: Job, current: Current, corrections: Corrections, documents: Sequence[Document], rehearsal: Rehearsal,
+    progress: Progress, told: dict[str, str],
+) -> tuple[Relearnt, Path]:  # fmt: skip
+    """Let the network learn; its states, and the graph that it was exported to. Raises RecipeError."""
+    from trainer.recipes.relearn import learn_from
+
+    assert job.run is not None
+    relearnt, counts = learn_from(
+        job.run, current, corrections, documents, rehearsal, job.retrain, progress, job.folder / GRAPH
+    )
+    told["relearnt"] = f"{job.retrain.network}: {counts}, before the head"
+    return relearnt, job.folder / GRAPH
+
+
 def judged(
-    job: Job, base: Bundle, made: Bundle, snapshot: Snapshot, reader: Reader, progress: Progress
+    job: Job, base: Bundle, made: Bundle, snapshot: Snapshot, belief: Belief, reader: Reader, progress: Progress
 ) -> GateReport:  # fmt: skip
-    """The gate's report of the candidate. Raises DataError."""
-    rows = np.flatnonzero(snapshot.held)
+    """The gate's report of the candidate; labels of people who err too often do not judge it. Raises DataError."""
+    held = np.flatnonzero(snapshot.held)
+    rows = held[belief.heard(np.array([snapshot.examples[row].provenance.who for row in held.tolist()], dtype=str))]
     recent = Messages(
         snapshot.documents(rows), [snapshot.examples[row].content for row in rows.tolist()], snapshot.spam[rows],
         snapshot.group[rows],
     )  # fmt: skip
     folder = gate.folder_of(job.state_dir)
-    material = Material(recent, gate.golden(folder), gate.must_stay_ham(folder), gate.canaries(base))
+    material = Material(
+        recent, gate.golden(folder), gate.must_stay_ham(folder), gate.canaries(base), unheard=len(held) - len(rows)
+    )
     sets = (material.recent, material.golden, material.must_stay, material.canaries)
     progress.begin("judging", 2 * sum(len(one) for one in sets))
 

@@ -1,12 +1,14 @@
-"""How much each correction counts: copies count once, nobody outvotes the others, and lone contradictions less.
+"""How much each correction counts: copies count once, nobody outvotes the others, and what is likely wrong counts less.
 
-People correct in haste, and who wants spam to pass may correct on purpose. A correction is doubted where the model in
-service and a model fitted on the other corrections both contradict it strongly and nobody else said the same of
-the like; it is heard all the same, only less.
+People correct in haste, and who wants spam to pass may correct on purpose. How often each reporter errs, calling ham
+spam or spam ham, is read from how their labels agree with each other and with what two models say that had not seen
+the label: the one in service, and one fitted on the other corrections (Dawid and Skene 1979; with a model as one of
+the witnesses: Raykar et al. 2010). A label weighs what is left of it then; nobody's label is ever turned around.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +17,17 @@ from trainer.inputs import Inputs
 
 CAPPED_FROM = 3
 """So many reporters, and none may have more than the largest share."""
+USUALLY_WRONG = 0.01
+"""The share of wrong labels that is expected of people before anything is known of them."""
+HEARD_TO = 0.1
+"""Who is likely wrong in more of his labels does not judge a model by them."""
+HOLDS_FROM = 0.1
+"""Ham that is as likely right holds thresholds up in full, where its reporter is heard: what models are sure is spam
+may as well be ham that they mistake."""
+_AT_FIRST = (1.0, 0.0, 0.0)  # what the other corrections' model says, the model in service, a constant
+_ERRS_AT_FIRST = 0.05
+_PULL = 10.0  # messages
+_TURNS = 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,40 +91,75 @@ def capped(weights: np.ndarray, who: np.ndarray, largest: float) -> np.ndarray:
     return capped_weights
 
 
-def trust_in(
-    corrections: Corrections, now: np.ndarray, others: np.ndarray, *, doubt_from: float, doubted: float
-) -> np.ndarray:
-    """Trust (N,), 1 or `doubted`, by the logits (N,) of the model in service and of one fitted on other corrections.
+@dataclass(frozen=True, slots=True)
+class Belief:
+    """How likely each label (N,) is right, and by reporter the shares of his ham labels and of his spam labels that
+    are likely wrong."""
 
-    Doubted are those that both contradict by `doubt_from` or more, unless two people said the same of the group; and
-    all that the other corrections contradict of a person of whom they contradict far more than of most. With fewer
-    than CAPPED_FROM reporters nothing is: what one person says against a model is what it has to learn.
+    right: np.ndarray
+    wrong: Mapping[str, tuple[float, float]]
+
+    def heard(self, who: np.ndarray) -> np.ndarray:
+        """Whose labels (N,) bool may judge a model: not those of who is likely wrong in more than HEARD_TO of his ham
+        or spam labels."""
+        return np.array([max(self.wrong.get(str(name), (0.0,))) <= HEARD_TO for name in who], bool)
+
+    def holds(self, who: np.ndarray) -> np.ndarray:
+        """How much each label counts (N,), 0 to 1, where ham is to be kept from harm, by who said it (N,)."""
+        kept: np.ndarray = np.where(self.heard(who), np.minimum(self.right / HOLDS_FROM, 1.0), self.right)
+        return kept
+
+
+def believed(corrections: Corrections, now: np.ndarray, others: np.ndarray, *, sure: float) -> Belief:
+    """What to believe, by the logits (N,) of the model in service and of one fitted on other corrections.
+
+    Expectation and maximisation by turns: what each group of copies is, given what people said and both logits; then
+    how often each reporter errs in each class, drawn to what is usual among them, and how far the logits are to be
+    trusted here. However certain, the models count for no more than a logit of `sure`. With fewer than CAPPED_FROM
+    reporters every label is believed: what one person says against a model is what it has to learn.
     """
-    if len(np.unique(corrections.who)) < CAPPED_FROM:
-        return np.ones(len(corrections))
-    against = -(corrections.spam * 2.0 - 1.0)
-    alone = np.array([len(people) < 2 for people in _people(corrections)])
-    doubtful = (np.minimum(against * now, against * others) >= doubt_from) & alone
-    trust: np.ndarray = np.where(doubtful | suspected(corrections, others), doubted, 1.0)
-    return trust
-
-
-def suspected(corrections: Corrections, others: np.ndarray) -> np.ndarray:
-    """What the other corrections contradict (N,) bool of people of whom they contradict far more than of most."""
-    names, place, size = np.unique(corrections.who, return_inverse=True, return_counts=True)
-    contradicted: np.ndarray = (corrections.spam * 2.0 - 1.0) * others < 0
+    names, place = np.unique(corrections.who, return_inverse=True)
+    said = corrections.spam == 1
     if len(names) < CAPPED_FROM:
-        return np.zeros(len(corrections), bool)
-    share = np.bincount(place, weights=contradicted) / size
-    usual = float(np.median(share))
-    suspect = share > usual + 3 * np.sqrt(np.maximum(usual * (1 - usual), 0.01) / size) + 0.05
-    found: np.ndarray = suspect[place] & contradicted
-    return found
+        return Belief(np.ones(len(said)), {})
+    _, group, size = np.unique(corrections.group, return_inverse=True, return_counts=True)
+    _, pair, times = np.unique(group * len(names) + place, return_inverse=True, return_counts=True)
+    voice, share = 1.0 / times[pair], 1.0 / size[group]
+    known = np.column_stack([others, now, np.ones(len(said))])
+    scale = np.array(_AT_FIRST)
+    errs = np.full((2, len(names)), _ERRS_AT_FIRST)  # of what is ham, of what is spam: the share called otherwise
+    spam = said.astype(float)
+    for _ in range(_TURNS):
+        told = np.where(said, np.log((1 - errs[1]) / errs[0])[place], np.log(errs[1] / (1 - errs[0]))[place])
+        models = np.clip(known @ scale, -sure, sure)
+        spam = _sigmoid(np.bincount(group, weights=models * share + told * voice))[group]
+        for label, is_so in enumerate((1 - spam, spam)):
+            errs[label] = _shares_wrong(is_so * voice, is_so * voice * (said != label), place)
+        scale = _scaled(known, spam, share, scale)
+    right = np.where(said, spam, 1 - spam)
+    wrong = [_shares_wrong(voice * of, voice * of * (1 - right), place) for of in (~said, said)]
+    return Belief(right, {str(name): (float(wrong[0][n]), float(wrong[1][n])) for n, name in enumerate(names)})
 
 
-def _people(corrections: Corrections) -> list[set[str]]:
-    said: dict[tuple[str, int], set[str]] = {}
-    keys = list(zip(corrections.group.astype(str).tolist(), corrections.spam.tolist(), strict=True))
-    for key, who in zip(keys, corrections.who.astype(str).tolist(), strict=True):
-        said.setdefault(key, set()).add(who)
-    return [said[key] for key in keys]
+def _shares_wrong(of: np.ndarray, wrong: np.ndarray, place: np.ndarray) -> np.ndarray:
+    """Each reporter's share of wrong ones (P,), from weights (N,): drawn to the median reporter's, as if that had been
+    seen on _PULL messages more; the median is drawn to USUALLY_WRONG."""
+    counts, errors = (np.bincount(place, weights=weights) for weights in (of, wrong))
+    usual = np.median((errors + _PULL * USUALLY_WRONG) / (counts + _PULL))
+    return np.asarray(np.clip((errors + _PULL * usual) / (counts + _PULL), 0.001, 0.999))
+
+
+def _scaled(known: np.ndarray, spam: np.ndarray, weights: np.ndarray, scale: np.ndarray) -> np.ndarray:
+    """Two Newton steps (3,) of the logistic fit that turns logits into what is likely spam; a step is at most 1."""
+    pull = np.array([_PULL, _PULL, 1.0])
+    for _ in range(2):
+        found = _sigmoid(known @ scale)
+        slope = known.T @ (weights * (found - spam)) + pull * (scale - _AT_FIRST)
+        bend = (known.T * (weights * np.maximum(found * (1 - found), 1e-4))) @ known + np.diag(pull)
+        step = np.linalg.solve(bend, slope)
+        scale = scale - step / max(1.0, float(np.abs(step).max()))
+    return scale
+
+
+def _sigmoid(values: np.ndarray) -> np.ndarray:
+    return np.asarray(0.5 * (1 + np.tanh(values / 2)))

@@ -54,11 +54,15 @@ class Bundle:
             if len(data) != expected["size"] or hashlib.sha256(data).hexdigest() != expected["sha256"]:
                 raise BundleError(f"{path}: does not match the manifest's sha256; install the bundle again")
 
-    def thresholds(self, *, max_false_positive_rate: float, max_unsure_rate: float) -> Thresholds:
-        """The operating point for a ham-loss budget, from the bundle's own table.
+    def thresholds(
+        self, *, max_false_positive_rate: float, max_unsure_rate: float, spam_at: float | None = None,
+        unsure_at: float | None = None,
+    ) -> Thresholds:  # fmt: skip
+        """The operating point for a ham-loss budget, from the bundle's own table, where no numbers are set.
 
         Spam: at most `max_false_positive_rate` of held-out ham lies at or above it. Unsure: at most `max_unsure_rate`.
-        A budget finer than the held-out ham could show gets the strictest threshold of the table.
+        A budget finer than the held-out ham could show gets the strictest threshold of the table. A lone `spam_at`
+        below the table's `unsure_at` takes that down with it; an `unsure_at` that is set stays where it is.
         """
         table = sorted(self.manifest["thresholds"], key=lambda row: float(row["false_positive_rate"]))
 
@@ -66,8 +70,8 @@ class Bundle:
             fitting = [row for row in table if float(row["false_positive_rate"]) <= rate + 1e-12]
             return float((fitting[-1] if fitting else table[0])["probability"])
 
-        spam_at = at(max_false_positive_rate)
-        return Thresholds(unsure_at=min(at(max_unsure_rate), spam_at), spam_at=spam_at)
+        spam = at(max_false_positive_rate) if spam_at is None else spam_at
+        return Thresholds(unsure_at=min(at(max_unsure_rate), spam) if unsure_at is None else unsure_at, spam_at=spam)
 
 
 def open_bundle(path: Path) -> Bundle:

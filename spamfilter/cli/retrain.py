@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from importlib.util import find_spec
@@ -23,11 +23,13 @@ from typing import IO, TYPE_CHECKING, Any
 import click
 
 from spamfilter.cli.options import Sources, with_config
-from spamfilter.cli.retrain_runs import CANDIDATE, BusyError, Outcome, RetrainError, Runs
+from spamfilter.cli.retrain_runs import CANDIDATE, BusyError, RetrainError, Runs
+from spamfilter.retrainings import Outcome
 
 if TYPE_CHECKING:
     from spamfilter.config import Config, RetrainSettings
 
+NETWORKS = ("head", "last-block", "lora")
 NICENESS = 10
 REFUSED, NOT_WORTH_IT = 3, 4
 """Exit codes."""
@@ -37,6 +39,8 @@ STORE_VARIABLE = "SPAMFILTER_RETRAIN_STORE"
 BY = "retrain"
 _NEEDS = ("sklearn", "scipy")
 _MIB = 1024 * 1024
+WITH_RUN_MIB = 8192
+"""The trainer's limit is no less where it reads a run: torch and the training's table want more than a head."""
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 _PR_SET_PDEATHSIG, _SIGKILL = 1, 9  # prctl(2)
 
@@ -56,19 +60,44 @@ class NewLabels:
         return self.ham + self.spam
 
 
+@dataclass(frozen=True, slots=True)
+class Learning:
+    """What of the network learns, and the folder of the run that the model was trained in, or None."""
+
+    network: str = "head"
+    run: Path | None = None
+
+    def memory_mib(self, configured: int) -> int:
+        """The trainer's limit; 0 is none."""
+        return configured if self.run is None or not configured else max(configured, WITH_RUN_MIB)
+
+
 @click.command(short_help="Train on what people corrected; take over what passes the gate.")
 @click.option("--now", is_flag=True, help="Train however few new labels there are.")
 @click.option("--schedule", is_flag=True, help="For a timer: do nothing, and say nothing, when it is not due.")
 @click.option("--dry-run", is_flag=True, help="Train and judge, install nothing and keep nothing.")
 @click.option("--force", is_flag=True, help="Let it pass where there are too few messages to judge it on.")
+@click.option(
+    "--network",
+    type=click.Choice(NETWORKS),
+    help="What of the GPT learns, in place of retrain.network; all but its head needs a run, torch and minutes.",
+)
+@click.option("--run", type=click.Path(path_type=Path), help="The run that the model was trained in, to rehearse from.")
 @click.option("--json", "as_json", is_flag=True, help="Print progress and outcome as JSON lines.")
 @with_config
-def retrain(sources: Sources, now: bool, schedule: bool, dry_run: bool, force: bool, as_json: bool) -> None:
+def retrain(
+    sources: Sources, now: bool, schedule: bool, dry_run: bool, force: bool, network: str | None, run: Path | None,
+    as_json: bool,
+) -> None:  # fmt: skip
     """Train the model in service on what people corrected, judge the result, and let it serve if it is better.
 
-    A candidate must lose no more ham than policy.max_false_positive_rate and must not be worse than the model in
-    service, on labelled mail that it had not learnt from, on golden/ham and golden/spam, and on plain samples; nothing
-    in golden/must-stay-ham may be called spam (folders below state_dir). A running daemon changes over at once.
+    A candidate must lose no more ham than policy.max_false_positive_rate (where policy.spam_at is set, or on recent
+    mail, than the model in service where that loses more), and must not be worse than it, on labelled mail that it had
+    not learnt from, on golden/ham and golden/spam, and on plain samples; nothing in golden/must-stay-ham may be called
+    spam (folders below state_dir). A running daemon changes over at once.
+
+    By itself the network stays and its head learns, in seconds. With --run, where `pip install '.[train]'` is, more of
+    the training is rehearsed; --network last-block or lora lets the network learn, too.
 
     The exit code is 0 when the candidate passed, or --schedule was not due; 3 when it was refused (it is kept, with the
     reasons in gate.md), 4 when there are too few new labels, and 2 for errors.
@@ -76,10 +105,11 @@ def retrain(sources: Sources, now: bool, schedule: bool, dry_run: bool, force: b
     if now and schedule:
         raise click.UsageError("--now or --schedule, not both")
     config = sources.load()
-    runs = Runs(config.state_dir.absolute())
+    folder = run or (Path(config.retrain.run) if config.retrain.run else None)
+    runs, learning = Runs(config.state_dir.absolute()), Learning(network or config.retrain.network, folder)
     try:
         with runs.alone() as lock:
-            sys.exit(_retrain(config, runs, lock, now=now, schedule=schedule, dry_run=dry_run, force=force,
+            sys.exit(_retrain(config, runs, lock, learning, now=now, schedule=schedule, dry_run=dry_run, force=force,
                               as_json=as_json))  # fmt: skip
     except BusyError:
         if not schedule:
@@ -87,7 +117,8 @@ def retrain(sources: Sources, now: bool, schedule: bool, dry_run: bool, force: b
 
 
 def _retrain(
-    config: Config, runs: Runs, lock: int, *, now: bool, schedule: bool, dry_run: bool, force: bool, as_json: bool
+    config: Config, runs: Runs, lock: int, learning: Learning, *, now: bool, schedule: bool, dry_run: bool, force: bool,
+    as_json: bool,
 ) -> int:  # fmt: skip
     settings, last = config.retrain, runs.last()
     runs.sweep()
@@ -99,7 +130,7 @@ def _retrain(
         return NOT_WORTH_IT
     folder = runs.new()
     with _shown(as_json=as_json) as tell:
-        result = train(config, folder, lock, tell, force=force)
+        result = train(config, folder, lock, tell, learning, force=force)
     gate = _gate(folder / CANDIDATE)
     until = result.get("until")
     outcome = Outcome(
@@ -144,7 +175,7 @@ def too_few(found: NewLabels, last: Outcome | None, settings: RetrainSettings) -
     return f"{labels} {since}; it is worth it from {settings.least_new} (--now trains all the same)"
 
 
-def train(config: Config, folder: Path, lock: int, tell: Tell, *, force: bool) -> Mapping[str, Any]:
+def train(config: Config, folder: Path, lock: int, tell: Tell, learning: Learning, *, force: bool) -> Mapping[str, Any]:
     """Run the trainer to its end; its result. Raises RetrainError, BundleError."""
     from spamfilter.classifier.bundle import open_bundle
     from spamfilter.operating_point import bundle_path
@@ -158,20 +189,25 @@ def train(config: Config, folder: Path, lock: int, tell: Tell, *, force: bool) -
         *TRAINER,
         "--state-dir",
         config.state_dir.absolute(),
-        "--run",
+        "--out",
         folder,
         "--bundle",
         bundle.path.absolute(),
     ]
     command += ["--budget", policy.max_false_positive_rate, "--unsure-budget", policy.max_unsure_rate]
+    command += ["--spam-at", policy.spam_at] if policy.spam_at is not None else []
+    command += ["--unsure-at", policy.unsure_at] if policy.unsure_at is not None else []
     command += ["--key", key] if key.exists() else []
     command += ["--force"] if force else []
+    command += ["--network", learning.network]
+    command += ["--run", learning.run.absolute()] if learning.run is not None else []
+    memory_mib = learning.memory_mib(config.retrain.memory_mib)
     environ = {**os.environ, **dict.fromkeys(_THREADS, "1"), STORE_VARIABLE: config.store.url}
     result: Mapping[str, Any] = {}
     with tempfile.TemporaryFile() as errors:
         with subprocess.Popen(
             [str(word) for word in command], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors,
-            env=environ, pass_fds=(lock,), preexec_fn=_confined(config.retrain.memory_mib, os.getpid()),
+            env=environ, pass_fds=(lock,), preexec_fn=_confined(memory_mib, os.getpid()),
         ) as trainer:  # fmt: skip
             try:
                 assert trainer.stdout is not None
@@ -190,8 +226,10 @@ def train(config: Config, folder: Path, lock: int, tell: Tell, *, force: bool) -
 
 
 def take_over(config: Config, candidate: Path, outcome: Outcome, settings: RetrainSettings) -> Outcome:
-    """Install what passed, and let it serve unless people want to be asked. Raises BundleError."""
+    """Install what passed, let it serve unless people want to be asked, and let go of old ones. Raises BundleError."""
     from spamfilter.bundles import Bundles
+    from spamfilter.classifier.bundle import BundleError
+    from spamfilter.cli.model import prune_old
     from spamfilter.operating_point import DEFAULT_BUNDLE
 
     bundles = Bundles(config.state_dir.absolute())
@@ -200,6 +238,8 @@ def take_over(config: Config, candidate: Path, outcome: Outcome, settings: Retra
     if settings.activate == "auto" and config.model.bundle == DEFAULT_BUNDLE:
         bundles.activate(name, f"retrained on {outcome.labels} labels and passed the gate", BY)
         activated = True
+    with suppress(BundleError):  # it serves, or may: what is old goes the next time
+        prune_old(config, config.model.keep, spare=[name])
     return replace(outcome, installed=name, activated=activated)
 
 

@@ -32,7 +32,7 @@ def attempt(loaded: config.Config) -> int:
     runs = Runs(loaded.state_dir)
     with Path(os.devnull).open("w") as nothing, contextlib.redirect_stdout(nothing), runs.alone() as lock:
         return command._retrain(
-            loaded, runs, lock, now=True, schedule=False, dry_run=False, force=False, as_json=True
+            loaded, runs, lock, command.Learning(), now=True, schedule=False, dry_run=False, force=False, as_json=True
         )  # fmt: skip
 
 

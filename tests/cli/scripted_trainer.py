@@ -22,7 +22,7 @@ def holds(name: str) -> bool:
 def main() -> None:
     """Copy the bundle, judge it as told, print progress and the result."""
     options = dict(zip(sys.argv[1::2], sys.argv[2::2], strict=False))
-    folder, environ = Path(options["--run"]), os.environ
+    folder, environ = Path(options["--out"]), os.environ
     if said := environ.get("SCRIPTED_SAY"):
         limits = {"data": resource.getrlimit(resource.RLIMIT_DATA)[0], "nice": os.nice(0)}
         store = environ["SPAMFILTER_RETRAIN_STORE"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,12 @@ from spamfilter.classifier.bundle import Bundle, BundleError, default_bundle, op
 from spamfilter.classifier.ensemble import Ensemble
 from spamfilter.document import Document, extract
 from spamfilter.message import Kind, Message, kind_of
-from spamfilter.verdict import Failure
+from spamfilter.verdict import Failure, Thresholds
 from tests.trainer import site
 from trainer import gate, replay
+from trainer.checks import interval
 from trainer.evaluation.gate_report import FAILED, TOO_FEW, GateReport
-from trainer.gate import GateSettings, Material, Messages, groups_of, interval, judge
+from trainer.gate import GateSettings, Material, Messages, groups_of, judge, operating_point
 from trainer.reading import Reader
 
 THRESHOLDS = [
@@ -119,6 +121,37 @@ def test_a_candidate_may_lose_recent_ham_only_where_the_current_model_does(bundl
     assert judged(bundles, material, now=lost).passed
     report = judged(bundles, material, then=lost)
     assert {reason.check for reason in report.reasons} == {gate.RECENT}
+
+
+def test_it_is_judged_at_the_thresholds_that_are_set(bundles: tuple[Bundle, Bundle]) -> None:
+    material = whole()
+    said = said_of(material.must_stay, 0, 4, 0.93)
+    assert judged(bundles, material, then=said, settings=GateSettings(spam_at=0.94)).passed
+    assert not judged(
+        bundles, material, then=said_of(material.must_stay, 0, 4, 0.7), settings=GateSettings(spam_at=0.7)
+    ).passed
+    assert operating_point(bundles[0], GateSettings(spam_at=0.3)) == Thresholds(0.3, 0.3)
+    assert operating_point(bundles[0], GateSettings(unsure_at=0.6)) == Thresholds(0.6, 0.9)
+    report = judged(bundles, material, settings=GateSettings(unsure_at=0.95))
+    assert [reason.check for reason in report.reasons] == [gate.OPERATING_POINT]
+    assert "policy.unsure_at (0.95) lies above its spam threshold (0.9000)" in report.sentence
+
+
+def test_where_the_admin_set_the_threshold_golden_ham_may_be_lost_as_it_is_now_and_no_more(
+    bundles: tuple[Bundle, Bundle],
+) -> None:
+    material, low = whole(), GateSettings(spam_at=0.6)
+    lost = said_of(material.golden, 0, 4, 0.95)  # 1.6 %
+    assert judged(bundles, material, now=lost, then=lost, settings=low).passed
+    more = judged(bundles, material, now=lost, then=said_of(material.golden, 0, 5, 0.95), settings=low)
+    assert [reason.check for reason in more.reasons] == [gate.GOLDEN]
+
+
+def test_labels_that_do_not_count_are_told(bundles: tuple[Bundle, Bundle]) -> None:
+    report = judged(bundles, replace(whole(), unheard=7))
+    assert report.passed and any("7 labels do not count" in note for note in report.notes)
+    few = judged(bundles, replace(whole(messages(2, 5)), unheard=7))
+    assert "2 different ham of recent mail could be held out, 3 are wanted (7 more are of people" in few.sentence
 
 
 def test_copies_of_a_campaign_count_once(bundles: tuple[Bundle, Bundle]) -> None:

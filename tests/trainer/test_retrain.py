@@ -12,9 +12,9 @@ from tests.trainer import site
 from trainer.errors import RecipeError
 from trainer.evaluation.metrics import area
 from trainer.inputs import Inputs
-from trainer.recipes.retrain import Candidate, Current, Retrain, folds_of, raise_for, retrain
+from trainer.recipes.retrain import Candidate, Current, Relearnt, Retrain, folds_of, retrain
 from trainer.run import load_recipe
-from trainer.trust import Corrections, capped, trust_in, weights_of
+from trainer.trust import Corrections
 from trainer.warm import Stages, fit_head, fit_ngram, fit_together, logits, products, standings, weighed, widened_idf
 
 
@@ -48,9 +48,34 @@ def test_too_few_corrections_are_refused_with_a_reason() -> None:
         retrain(site.current(), site.corrections(2)[np.zeros(0, int)], site.replay())
 
 
-def test_more_of_the_network_than_its_head_is_refused_with_the_way_to_it() -> None:
-    with pytest.raises(RecipeError, match="finetune --set strategy=lora"):
-        retrain(site.current(), site.corrections(20), settings=Retrain(network="lora"))
+def test_a_networks_states_are_served_and_those_that_had_not_learnt_judge() -> None:
+    """The head is fitted to what is served; standings out of fold, and so the calibration, follow the unseen states."""
+    now, mine, replay = site.current(), site.corrections(40), site.replay()
+    pooled, kept = mine.inputs.pooled, replay.inputs.pooled
+    settings = Retrain(bands=False)
+    same = retrain(now, mine, replay, settings=settings, relearnt=Relearnt(pooled, kept, pooled, kept))
+    plain = retrain(now, mine, replay, settings=settings)
+    assert same.unseen == pytest.approx(plain.unseen) and same.stages.head.weight == pytest.approx(
+        plain.stages.head.weight
+    )
+    by_heart = pooled + 10 * (2 * mine.spam - 1)[:, None] * np.eye(site.WIDTH)[0]
+    learnt = retrain(now, mine, replay, settings=settings, relearnt=Relearnt(by_heart, kept + 1, pooled, kept))
+    assert learnt.unseen == pytest.approx(plain.unseen)
+    assert learnt.stages.head.weight != pytest.approx(plain.stages.head.weight)
+    assert learnt.replay is not None and plain.replay is not None
+    assert learnt.replay.inputs.pooled == pytest.approx(kept + 1)
+    assert learnt.replay.calibrating.standing == pytest.approx(plain.replay.calibrating.standing)
+
+
+def test_unlabelled_mail_of_another_network_speaks_of_ngrams_alone() -> None:
+    raws, spam = site.mails(50, 5)
+    recent, now, mine = site.inputs(raws, spam, 5), site.current(), site.corrections(20)
+    settings = Retrain(unlabelled=20.0, bands=False)
+    whole = retrain(now, mine, unlabelled=recent, settings=settings)
+    bare = retrain(now, mine, unlabelled=replace(recent, pooled=recent.pooled[:0]), settings=settings)
+    none = retrain(now, mine, settings=settings)
+    assert bare.stages.ngram.weights == pytest.approx(whole.stages.ngram.weights)
+    assert bare.stages.head.weight == pytest.approx(none.stages.head.weight)
 
 
 def test_the_thresholds_are_read_from_a_replay_that_was_not_fitted_on() -> None:
@@ -115,70 +140,6 @@ def test_the_budget_holds_on_the_corrections_and_on_the_calibration(candidate: C
             assert lost <= int(row["false_positive_rate"] * len(ham) + 1e-9)
     probabilities = [row["probability"] for row in candidate.thresholds]
     assert probabilities == sorted(probabilities, reverse=True)
-
-
-def test_ham_raises_thresholds_and_a_smaller_budget_is_never_lower() -> None:
-    table = [{"false_positive_rate": rate, "probability": 0.5} for rate in (0.001, 0.01, 0.1)]
-    raise_for(table, np.linspace(0, 0.99, 100))
-    assert table[2]["probability"] == pytest.approx(0.89, abs=1e-5)  # ten of a hundred lie above
-    assert table[1]["probability"] == pytest.approx(0.98, abs=1e-5)
-    assert table[0]["probability"] == pytest.approx(0.99, abs=1e-5)  # a hundred cannot show one in a thousand
-    high = [{"false_positive_rate": 0.1, "probability": 0.95}]
-    raise_for(high, np.linspace(0, 0.99, 100))
-    assert high[0]["probability"] == 0.95
-
-
-def test_copies_count_once_and_classes_are_drawn_together() -> None:
-    mine = site.corrections(40)
-    copies = replace(mine, group=np.where(np.arange(40) < 20, "same", mine.group))
-    weights = weights_of(copies, np.ones(40), largest=0.34, balance=0.0)
-    assert weights[:20].sum() == pytest.approx(1.0) and weights.sum() == pytest.approx(21)
-    few = mine[np.r_[np.arange(0, 40, 2), 1, 3]]
-    alike = weights_of(few, np.ones(22), largest=0.34, balance=1.0)
-    assert alike[few.spam == 1].sum() == pytest.approx(alike[few.spam == 0].sum())
-
-
-def test_no_reporter_outvotes_the_others() -> None:
-    who = np.array(["loud"] * 90 + ["ann"] * 4 + ["bob"] * 6)
-    weights = capped(np.ones(100), who, 0.34)
-    sums = {name: weights[who == name].sum() for name in ("loud", "ann", "bob")}
-    assert max(sums.values()) <= 0.34 * sum(sums.values()) * 1.02
-    assert capped(np.ones(100), np.where(who == "bob", "ann", who), 0.34).tolist() == [1.0] * 100  # two people
-
-
-def test_a_lone_contradiction_is_doubted_and_a_shared_one_is_not() -> None:
-    mine = replace(site.corrections(30), who=np.array(["ann", "bob", "cat"] * 10))
-    against = np.where(mine.spam == 1, -6.0, 6.0)
-    rule = {"doubt_from": 5.0, "doubted": 0.2}
-    lone = np.arange(30) == 7
-    right = -against
-    assert trust_in(mine, against, np.where(lone, against, right), **rule).tolist() == np.where(lone, 0.2, 1.0).tolist()
-    assert trust_in(mine, right, np.where(lone, against, right), **rule).min() == 1.0  # the model agrees
-    two = replace(mine, group=np.where(np.isin(np.arange(30), (7, 9)), "same", mine.group))
-    assert trust_in(two, against, np.where(lone, against, right), **rule).min() == 1.0  # bob and ann say the same
-    one = replace(mine, who=np.array(["ann"] * 30))
-    assert trust_in(one, against, against, **rule).min() == 1.0
-
-
-def test_who_is_mostly_contradicted_is_doubted_in_all_of_it() -> None:
-    mine = site.corrections(100)
-    who = np.array(["ann", "bob", "cat", "dan", "eve"] * 20)
-    said = np.where(mine.spam == 1, 1.0, -1.0)
-    trust = trust_in(replace(mine, who=who), said, np.where(who == "eve", -said, said), doubt_from=3.0, doubted=0.2)
-    assert set(trust[who == "eve"]) == {0.2} and set(trust[who != "eve"]) == {1.0}
-
-
-def test_wrong_labels_from_one_person_do_less_harm_than_they_would() -> None:
-    mine = site.corrections(100)
-    who = np.array(["ann", "bob", "cat", "dan", "eve"] * 20)
-    wrong = replace(mine, who=who, spam=np.where(who == "eve", 1 - mine.spam, mine.spam))
-    trusting = retrain(site.current(), wrong, settings=Retrain(doubted=1.0, bands=False))
-    doubting = retrain(site.current(), wrong, settings=Retrain(bands=False))
-    assert (doubting.trust[who == "eve"] < 1).mean() > 0.5 > (doubting.trust[who != "eve"] < 1).mean()
-    raws, spam = site.mails(200, 99)
-    inputs, now = site.inputs(raws, spam, 99), site.current()
-    right = [((judged(made.stages, now, inputs) > 0) == spam).mean() for made in (trusting, doubting)]
-    assert right[1] >= right[0]
 
 
 def test_folds_keep_groups_together_and_spread_classes() -> None:

@@ -1,9 +1,10 @@
-"""Retraining: the model in service, what people corrected, and the bundle's replay become a candidate, in seconds.
+"""Retraining: the model in service, what people corrected, and a replay become a candidate, in seconds.
 
 Nothing is trained anew. Each stage starts from what serves and is drawn back to it, so that a handful of corrections
 moves what they speak of and nothing else; the replay keeps it from forgetting. How the stages are put together, and
 what the thresholds cost, is read from scores that were made without the correction that they judge (folds by
-near-duplicate group), and from the messages that calibrated the bundle. All is arrays in, arrays out, without torch.
+near-duplicate group), and from the messages that calibrated the bundle. All is arrays in, arrays out, without torch:
+where the network learnt, too (`trainer.recipes.relearn`), its states come in as arrays.
 """
 
 from __future__ import annotations
@@ -15,19 +16,16 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
-from spamfilter.classifier.cascade import logit
-from trainer import cascade
-from trainer.cascade import Contribution
 from trainer.errors import RecipeError
 from trainer.inputs import Inputs
 from trainer.linear import fit_facts, source_weights
+from trainer.operating_points import followed_by, operating_points
 from trainer.replay import Replay
-from trainer.stacking import STAGES, threshold_table
-from trainer.trust import Corrections, counts_of, suspected, trust_in, weights_of
+from trainer.stacking import STAGES
+from trainer.trust import Belief, Corrections, believed, counts_of, weights_of
 from trainer.warm import (
     Ensemble,
     Stages,
-    counted,
     fit_head,
     fit_ngram,
     fit_together,
@@ -46,15 +44,18 @@ _FOLDS_FROM = 2  # groups of each class, or nothing can be judged out of fold
 class Retrain:
     """Settings; what a pull or a weight is counted in is messages.
 
-    `network`: what of the GPT learns: the head here, `last-block` and `lora` by a fine-tuning where the corpora are.
+    `network`: what of the GPT learns: its head alone, or `last-block` or `lora` before it, where the run is. `passes`
+    over the corrections, `most_steps` at most, `batch`, `learning_rate`, `rank`, `alpha` are of that; `kept`: how much
+    of what a message of the replay teaches is what the network before says of it, the rest is its label.
+
     `least`: groups of ham and of spam that there must be among corrections and replay together. `folds`: out-of-fold
     parts. `balance`: 0 takes the classes of the corrections as they come, 1 makes them weigh alike. `corrected`: what
     a correction weighs; `margin`: how far n-grams are to tell it from the other class (1 is what a fit from nothing
     wants; a model that is right already by a little needs more to move). `rehearsed`: what a message of the replay
     weighs; `unlabelled`: what recent mail weighs, on which the model in service is the teacher. `ngram_pull`,
     `facts_pull`, `head_pull`, `together_pull`: how hard each is drawn to the current. `widen_from`: corrections that
-    must have an unknown n-gram for it to count. `largest_share`: of one reporter, where there are three. `doubt_from`:
-    logit of a contradiction, `doubted`: what is left of its weight. `bands`: fit the cascade's, too.
+    must have an unknown n-gram for it to count. `largest_share`: of one reporter, where there are three. `sure`: the
+    logit that models may at most set against a label. `bands`: fit the cascade's, too.
     """
 
     network: str = "head"
@@ -63,7 +64,7 @@ class Retrain:
     balance: float = 0.5
     corrected: float = 4.0
     rehearsed: float = 0.2
-    unlabelled: float = 0.05
+    unlabelled: float = 0.0
     margin: float = 5.0
     ngram_pull: float = 1.0
     facts_pull: float = 5.0
@@ -71,9 +72,15 @@ class Retrain:
     together_pull: float = 100.0
     widen_from: int = 2
     largest_share: float = 0.34
-    doubt_from: float = 5.0
-    doubted: float = 0.2
+    sure: float = 5.0
     bands: bool = True
+    passes: int = 4
+    most_steps: int = 100
+    batch: int = 32
+    learning_rate: float = 0.0003
+    rank: int = 8
+    alpha: float = 16.0
+    kept: float = 0.5
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -81,6 +88,8 @@ class Retrain:
             raise ValueError(f"network: one of {', '.join(NETWORKS)}, found {self.network!r}")
         if self.folds < 2 or self.least < 1:
             raise ValueError("folds: at least 2; least: at least 1")
+        if self.batch < 2 or min(self.passes, self.most_steps, self.rank) < 1 or not 0 <= self.kept <= 1:
+            raise ValueError("batch: at least 2; passes, most_steps and rank: at least 1; kept: from 0 to 1")
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,12 +102,23 @@ class Current:
 
 
 @dataclass(frozen=True, slots=True)
+class Relearnt:
+    """Pooled states of a network that learnt: of the corrections (N, C) and the replay (R, C), and of both by networks
+    that had not learnt from the message itself. The head in service reads all of them."""
+
+    corrections: np.ndarray
+    replay: np.ndarray
+    corrections_unseen: np.ndarray
+    replay_unseen: np.ndarray
+
+
+@dataclass(frozen=True, slots=True)
 class Candidate:
     """What a retraining made: stages, the manifest's `ensemble`, `thresholds` and `cascade`.
 
     `before` and `unseen`: logits (N,) of the corrections by the model in service, and by models that had not seen them.
-    `trust` (N,): what of each correction's weight was left. `replay`: the sample with the candidate's scores.
-    `training`: what happened, for the manifest.
+    `belief`: what of each correction's weight was left, and who errs how often. `replay`: the sample with the
+    candidate's scores. `training`: what happened, for the manifest.
     """
 
     stages: Stages
@@ -107,7 +127,7 @@ class Candidate:
     cascade: dict[str, Any]
     before: np.ndarray
     unseen: np.ndarray
-    trust: np.ndarray
+    belief: Belief
     replay: Replay | None
     training: dict[str, str]
 
@@ -128,32 +148,24 @@ def refusal(corrections: Corrections, replay: Replay | None, settings: Retrain) 
 
 def retrain(
     current: Current, corrections: Corrections, replay: Replay | None = None, unlabelled: Inputs | None = None,
-    settings: Retrain | None = None,
+    settings: Retrain | None = None, relearnt: Relearnt | None = None,
 ) -> Candidate:  # fmt: skip
-    """A candidate from corrections; two to seven seconds. Raises RecipeError where there is too little."""
+    """A candidate from corrections; two to seven seconds. Raises RecipeError where there is too little.
+
+    Where the network learnt, `relearnt` has its states, and the inputs those of the model in service. Unlabelled mail
+    without states, (0, C), speaks of n-grams alone.
+    """
     settings = settings or Retrain()
     if (reason := refusal(corrections, replay, settings)) is not None:
         raise RecipeError(reason)
-    if settings.network != "head":
-        raise RecipeError(
-            f"network: {settings.network} needs the corpora and torch: import the corrections into a run "
-            f"(`python -m trainer data import`), then `python -m trainer finetune --set strategy={settings.network} "
-            "--set pooling=last`, and export"
-        )
-    fitting = _Fitting(current, corrections, replay, unlabelled, settings)
+    fitting = _Fitting(current, corrections, replay, unlabelled, settings, relearnt)
     mail = corrections.inputs.mail
     before = logits(
         current.ensemble, standings(current.ensemble, current.stages.scores(corrections.inputs), mail), mail
     )
-    trust, spared = np.ones(len(corrections)), np.arange(len(corrections))
     folds = folds_of(corrections, settings.folds, settings.seed)
-    unseen, change = fitting.out_of_fold(folds, trust)
-    if unseen is not None:
-        others = logits(current.ensemble, unseen, mail)
-        spared = np.flatnonzero(~suspected(corrections, others))  # a suspect's ham need not lie below the thresholds
-        trust = trust_in(corrections, before, others, doubt_from=settings.doubt_from, doubted=settings.doubted)
-        if (trust < 1).any():
-            unseen, change = fitting.out_of_fold(folds, trust)
+    belief, unseen, change = fitting.believed(folds, before)
+    trust = belief.right
     stages = fitting.stages(np.arange(len(corrections)), trust)
     ensemble: dict[str, Any] = {**current.ensemble}
     judged = before
@@ -162,55 +174,89 @@ def retrain(
         ensemble = fit_together(current.ensemble, unseen, corrections.spam, mail, weights, pull=settings.together_pull)
         judged = logits(ensemble, unseen, mail)
     followed = followed_by(replay, change) if replay is not None else None
+    if followed is not None and relearnt is not None:
+        followed = replace(followed, inputs=replace(followed.inputs, pooled=relearnt.replay))
     thresholds, bands = operating_points(
-        current, ensemble, corrections[spared], None if unseen is None else unseen[spared], followed,
-        bands=settings.bands,
-    )  # fmt: skip
+        current.thresholds, ensemble, corrections, unseen, followed, belief=belief, bands=settings.bands
+    )
     told = _told(corrections, replay, unlabelled, trust)
-    return Candidate(stages, ensemble, thresholds, bands, before, judged, trust, followed, told)
+    return Candidate(stages, ensemble, thresholds, bands, before, judged, belief, followed, told)
+
+
+def trust_of(current: Current, corrections: Corrections, replay: Replay | None, settings: Retrain) -> np.ndarray:
+    """What is left (N,) of each correction's weight, as `retrain` finds it before a network learns from them."""
+    fitting = _Fitting(current, corrections, replay, None, settings, None)
+    standing = standings(current.ensemble, current.stages.scores(corrections.inputs), corrections.inputs.mail)
+    before = logits(current.ensemble, standing, corrections.inputs.mail)
+    return fitting.believed(folds_of(corrections, settings.folds, settings.seed), before)[0].right
 
 
 class _Fitting:
     """Fits the stages on some of the corrections; what they have in common is weighed and multiplied once.
 
-    Rows are those of the corrections, then of the replay, then of recent mail.
+    Rows are those of the corrections, then of the replay, then of recent mail. Out of fold the head is fitted to, and
+    asked about, states of networks that had not learnt from the message.
     """
 
     def __init__(
         self, current: Current, corrections: Corrections, replay: Replay | None, unlabelled: Inputs | None,
-        settings: Retrain,
+        settings: Retrain, relearnt: Relearnt | None,
     ) -> None:  # fmt: skip
         self._current, self._corrections, self._replay, self._settings = current, corrections, replay, settings
         whole = corrections.inputs.counts.whole
         _, once = np.unique(corrections.group, return_index=True)
         self._idf = widened_idf(current.stages.ngram, whole[once], least=settings.widen_from)
-        wholes, facts, states = [whole], [corrections.inputs.facts], [corrections.inputs.pooled]
+        wholes, facts = [whole], [corrections.inputs.facts]
         spam, weights = [corrections.spam], [np.zeros(len(corrections))]
-        around = states
+        states = [corrections.inputs.pooled if relearnt is None else relearnt.corrections]
+        unseen = [corrections.inputs.pooled if relearnt is None else relearnt.corrections_unseen]
         if replay is not None:
             wholes.append(replay.inputs.counts.whole)
             facts.append(replay.inputs.facts)
-            states, around = [*states, replay.inputs.pooled], [replay.inputs.pooled]
+            states.append(replay.inputs.pooled if relearnt is None else relearnt.replay)
+            unseen.append(replay.inputs.pooled if relearnt is None else relearnt.replay_unseen)
             spam.append(replay.spam)
             weights.append(settings.rehearsed * source_weights(replay.source, replay.spam))
+        around = [(states[-1], unseen[-1])]
         if unlabelled is not None and len(unlabelled) and settings.unlabelled:
             wholes.append(unlabelled.counts.whole)
-            around = [*around, unlabelled.pooled]
+            around.append((unlabelled.pooled, unlabelled.pooled))
             spam.append(np.full(len(unlabelled), -1))
             weights.append(np.full(len(unlabelled), settings.unlabelled))
         self._matrix = weighed(sparse.vstack(wholes, format="csr"), self._idf)
         self._alike = products(self._matrix)
         self._spam, self._weights = np.concatenate(spam), np.concatenate(weights)
-        self._facts, self._states = np.concatenate(facts), np.concatenate(states).astype(np.float64)
-        self._around = np.concatenate(around).astype(np.float64)
+        self._facts = np.concatenate(facts)
+        around_served, around_unseen = (np.concatenate(some).astype(np.float64) for some in zip(*around, strict=True))
+        self._served = (np.concatenate(states).astype(np.float64), around_served)
+        self._unseen = (np.concatenate(unseen).astype(np.float64), around_unseen)
 
     def weights(self, rows: np.ndarray, trust: np.ndarray) -> np.ndarray:
         """What each of the given corrections weighs against the others."""
         s = self._settings
         return weights_of(self._corrections[rows], trust[rows], largest=s.largest_share, balance=s.balance)
 
+    def believed(
+        self, folds: np.ndarray | None, before: np.ndarray
+    ) -> tuple[Belief, np.ndarray | None, np.ndarray]:  # fmt: skip
+        """What to believe of the corrections, by `out_of_fold` and the logits (N,) of the model in service; and
+        `out_of_fold` of what is believed. Asked twice: who errs is plainer to stages that heed less of it."""
+        corrections = self._corrections
+        belief = Belief(np.ones(len(corrections)), {})
+        unseen, change = self.out_of_fold(folds, belief.right)
+        for _ in range(2):
+            if unseen is None:
+                break
+            others = logits(self._current.ensemble, unseen, corrections.inputs.mail)
+            belief = believed(corrections, before, others, sure=self._settings.sure)
+            if not belief.wrong:
+                break
+            unseen, change = self.out_of_fold(folds, belief.right)
+        return belief, unseen, change
+
     def stages(self, rows: np.ndarray, trust: np.ndarray, without: np.ndarray | None = None) -> Stages:
-        """The three stages, fitted on the given corrections, the replay less rows `without`, and recent mail."""
+        """The three stages, fitted on the given corrections, the replay less rows `without`, and recent mail; with rows
+        `without`, the head on states of networks that had not learnt from them."""
         s, now, mine = self._settings, self._current.stages, self._corrections.inputs[rows]
         others = np.arange(len(self._corrections), len(self._spam))
         if without is not None:
@@ -230,7 +276,8 @@ class _Fitting:
             self._facts[used[told]], spam[told], weights[told],
             prior=now.facts.weights.astype(np.float64), pull=s.facts_pull,
         )  # fmt: skip
-        head = fit_head(now.head, self._states[used], spam, weights, self._around, pull=s.head_pull)
+        states, around = self._served if without is None else self._unseen
+        head = fit_head(now.head, states[used], spam, weights, around, pull=s.head_pull)
         return Stages(ngram, learnt, head)
 
     def out_of_fold(self, folds: np.ndarray | None, trust: np.ndarray) -> tuple[np.ndarray | None, np.ndarray]:
@@ -239,21 +286,24 @@ class _Fitting:
         corrections, now = self._corrections, self._current
         count = int(folds.max()) + 1 if folds is not None else 2
         found, change = np.zeros((len(corrections), len(STAGES))), np.zeros((0, len(STAGES)))
-        part = np.zeros(0, np.int64)
+        part, unseen = np.zeros(0, np.int64), self._unseen[0].astype(np.float32)
         if self._replay is not None:
             kept = self._replay.inputs
             change = -standings(now.ensemble, now.stages.scores(kept), kept.mail)
             part = np.arange(len(kept)) % count
+
+        def judged(stages: Stages, inputs: Inputs, rows: np.ndarray, first: int = 0) -> np.ndarray:
+            asked = replace(inputs[rows], pooled=unseen[first + rows])
+            return standings(now.ensemble, stages.scores(asked), asked.mail)
+
         for fold in range(count):
-            held = folds == fold if folds is not None else np.zeros(len(corrections), bool)
+            held = np.flatnonzero(folds == fold) if folds is not None else np.zeros(0, np.int64)
             rehearsed = np.flatnonzero(part == fold)
-            stages = self.stages(np.flatnonzero(~held), trust, rehearsed)
-            if held.any():
-                inputs = corrections.inputs[np.flatnonzero(held)]
-                found[held] = standings(now.ensemble, stages.scores(inputs), inputs.mail)
+            stages = self.stages(np.setdiff1d(np.arange(len(corrections)), held), trust, rehearsed)
+            if len(held):
+                found[held] = judged(stages, corrections.inputs, held)
             if self._replay is not None:
-                inputs = self._replay.inputs[rehearsed]
-                change[rehearsed] += standings(now.ensemble, stages.scores(inputs), inputs.mail)
+                change[rehearsed] += judged(stages, self._replay.inputs, rehearsed, len(corrections))
         return (found if folds is not None else None), change
 
 
@@ -272,110 +322,13 @@ def folds_of(corrections: Corrections, folds: int, seed: int) -> np.ndarray | No
     return found
 
 
-def operating_points(
-    current: Current, ensemble: Ensemble, corrections: Corrections, unseen: np.ndarray | None, replay: Replay | None,
-    *, bands: bool = True,
-) -> tuple[list[dict[str, float]], dict[str, Any]]:  # fmt: skip
-    """The table of thresholds and the cascade's bands: each budget holds on every origin of the replay's calibration
-    (the candidate's scores), and on the corrections out of fold (`unseen`, (N, 3))."""
-    origins: list[tuple[str, np.ndarray, np.ndarray, np.ndarray]] = []
-    if replay is not None:
-        known = replay.calibrating
-        for number, name in enumerate(known.names):
-            mine = known.origin == number
-            origins.append((name, known.standing[mine], known.spam[mine], known.mail[mine]))
-    table = threshold_table([(_probability(logits(ensemble, s, m)), y) for _, s, y, m in origins]) if origins else []
-    if not table:
-        table = [{**row} for row in current.thresholds]
-    if unseen is not None:
-        mail = corrections.inputs.mail
-        own = _probability(logits(ensemble, unseen, mail))
-        raise_for(table, own[corrections.spam == 0])
-        origins.append(("corrections", unseen, corrections.spam, mail))
-    return table, _bands(origins, ensemble, table) if bands else {}
-
-
-def raise_for(table: list[dict[str, float]], ham: np.ndarray) -> None:
-    """Raise thresholds in place until each budget holds on the given ham's probabilities, too: of ham too little for a
-    budget none may lie above. A smaller budget never has the lower threshold."""
-    ordered = np.sort(ham)[::-1]
-    strictest = 0.0
-    for row in sorted(table, key=lambda row: -row["false_positive_rate"]):
-        allowed = int(row["false_positive_rate"] * len(ordered) + 1e-9)
-        cut = float(np.floor(ordered[allowed] * 1e6 + 1) / 1e6) if allowed < len(ordered) else 0.0
-        strictest = max(strictest, row["probability"], cut)
-        row["probability"] = min(strictest, 1.0)
-
-
-def followed_by(replay: Replay, change: np.ndarray) -> Replay:
-    """The replay with the calibration's scores moved as its own messages were, by `change` (R, 3); others as most of
-    their class."""
-    known = replay.calibrating
-    moved = known.standing.astype(np.float64)
-    there = known.row >= 0
-    for origin in range(len(known.names)):
-        for label in (0, 1):
-            mine = (known.origin == origin) & (known.spam == label)
-            if (mine & there).any():
-                moved[mine & ~there] += np.median(change[known.row[mine & there]], axis=0)
-    moved[there] += change[known.row[there]]
-    return replace(replay, calibrating=replace(known, standing=moved))
-
-
-def _bands(
-    origins: Sequence[tuple[str, np.ndarray, np.ndarray, np.ndarray]], ensemble: Ensemble,
-    table: Sequence[Mapping[str, float]],
-) -> dict[str, Any]:  # fmt: skip
-    """The manifest's `cascade`; a mode whose messages cannot show the bound gets no band."""
-    of = {}
-    for mode in ("mail", "text"):
-        found = []
-        for name, standing, _, mail in origins:
-            rows = mail if mode == "mail" else ~mail
-            if rows.any():
-                added = counted(ensemble, standing[rows], mail[rows])[:, STAGES.index("gpt")]
-                found.append(Contribution(name, logits(ensemble, standing[rows], mail[rows]) - added, added))
-        of[mode] = found
-    return cascade_of(of, table)
-
-
-def cascade_of(of: Mapping[str, list[Contribution]], table: Sequence[Mapping[str, float]]) -> dict[str, Any]:
-    """`trainer.cascade.fit` for contributions by mode that are known already."""
-    at = {row["false_positive_rate"]: row["probability"] for row in table}
-    unsure = at.get(cascade.UNSURE_RATE, max(at.values(), default=1.0))
-    rates = [rate for rate in cascade.SPAM_RATES if rate in at]
-    points = [tuple(logit(p) for p in (min(unsure, at[rate]), at[rate])) for rate in rates]
-    bands: dict[str, Any] = {}
-    measured: dict[str, Any] = {}
-    for mode, found in of.items():
-        if sum(len(one.fast) for one in found) < 1000:
-            continue
-        for tail in cascade.TAILS if points else ():
-            figures = [cascade.measure(found, tail, turns) for turns in points]
-            if all(_kept(figure) for figure in figures):
-                bands[mode] = cascade.band_of(found, tail).as_json()
-                measured[mode] = {"tail": tail, "origins": figures[0]}
-                break
-    return {"bands": bands, "measured": measured}
-
-
-def _kept(figures: Mapping[str, Mapping[str, float]]) -> bool:
-    turned = sum(row["turned"] * row["messages"] for row in figures.values())
-    alone = [row["turned"] for row in figures.values() if row["messages"] >= 1000]
-    return max(turned / sum(row["messages"] for row in figures.values()), *alone, 0.0) <= cascade.MOST_TURNED
-
-
-def _probability(values: np.ndarray) -> np.ndarray:
-    return np.asarray(0.5 * (1 + np.tanh(values / 2)))
-
-
 def _told(
     corrections: Corrections, replay: Replay | None, unlabelled: Inputs | None, trust: np.ndarray
 ) -> dict[str, str]:
     ham, spam = counts_of(corrections)
     told = {
         "corrections": f"{len(corrections):,} ({ham:,} different ham, {spam:,} different spam) of "
-        f"{len(np.unique(corrections.who)):,} reporter(s); {int((trust < 1).sum()):,} doubted",
+        f"{len(np.unique(corrections.who)):,} reporter(s); {int((trust < 0.5).sum()):,} doubted",
         "rehearsed": f"{len(replay):,} messages of the bundle's replay" if replay is not None else "nothing",
     }
     if unlabelled is not None and len(unlabelled):
