@@ -186,6 +186,7 @@ class RetrainSettings(Section):
     activate: Literal["auto", "ask"]
     network: Literal["head", "last-block", "lora"]
     run: str
+    unlabelled: float = Field(ge=0, le=1)
 
 
 class ConsoleProxySettings(Section):

@@ -200,6 +200,7 @@ def train(config: Config, folder: Path, lock: int, tell: Tell, learning: Learnin
     command += ["--key", key] if key.exists() else []
     command += ["--force"] if force else []
     command += ["--network", learning.network]
+    command += ["--set", f"unlabelled={config.retrain.unlabelled}"] if config.retrain.unlabelled else []
     command += ["--run", learning.run.absolute()] if learning.run is not None else []
     memory_mib = learning.memory_mib(config.retrain.memory_mib)
     environ = {**os.environ, **dict.fromkeys(_THREADS, "1"), STORE_VARIABLE: config.store.url}

@@ -40,7 +40,7 @@ def _samples(daemon: ServedDaemon, wanted: int) -> list[bytes]:
 
 
 def test_samples_are_taken_counted_and_survive_a_kill(tmp_path: Path) -> None:
-    settings = {"folder": {"enabled": False}, "console": {"enabled": False}, "sampling": {"share": 1.0}}
+    settings = {"folder": {"enabled": False}, "console": {"enabled": False}, "sampling": {"share": 1.0, "keep": 10}}
     with ServedDaemon(tmp_path, settings) as daemon:
         daemon.start()
         _sent(daemon)
