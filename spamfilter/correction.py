@@ -12,19 +12,22 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
 
+from spamfilter.header_block import fields_named, without
 from spamfilter.headers import strip
 from spamfilter.message import Kind, body_offset
 from spamfilter.verdict import Label
 
-_TRACE = frozenset(
+_TRACE = (
     b"received return-path delivered-to x-original-to envelope-to x-envelope-to x-envelope-from delivery-date "
     b"authentication-results received-spf x-received x-virus-scanned x-virus-status "
-    b"status x-status x-keywords x-uid x-imap x-imapbase content-length lines x-gmail-labels x-gm-thrid".split()
+    b"status x-status x-keywords x-uid x-imap x-imapbase content-length lines x-gmail-labels x-gm-thrid"
 )
-_TRACE_FAMILIES = (b"arc-", b"x-mozilla-")
+_TRACE_FAMILIES = b"arc- x-mozilla-"
 """Fields that relays, delivery agents and mailboxes add; RFC 5321 4.4, RFC 8601, RFC 8617, mbox(5)."""
-_QUOTED_FROM = re.compile(rb"^>+From ", re.M)
-_LINE = re.compile(rb"[^\n]*\n|[^\n]+")
+_WRITTEN_ON_THE_WAY = fields_named(
+    b"(?:" + _TRACE.replace(b" ", b"|") + rb")[ \t\r\v\f]*(?::|(?=\n)|\Z)|" + _TRACE_FAMILIES.replace(b" ", b"|")
+)
+_QUOTED_FROM = re.compile(rb"\n>+From ")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,9 +67,9 @@ def content_hash(raw: bytes, kind: Kind = Kind.MAIL) -> str:
     text, kind = unmarked(raw.replace(b"\r\n", b"\n"), kind)
     if kind is Kind.MAIL:
         offset = body_offset(text)
-        text = _without_trace(text[:offset]) + text[offset:]
+        text = without(_WRITTEN_ON_THE_WAY, text[:offset]) + text[offset:]
     if b">From " in text:
-        text = _QUOTED_FROM.sub(b"From ", text)
+        text = _QUOTED_FROM.sub(b"\nFrom ", b"\n" + text)
     return hashlib.sha256(text.strip(b"\n")).hexdigest()
 
 
@@ -84,16 +87,3 @@ def unmarked(raw: bytes, kind: Kind = Kind.MAIL) -> tuple[bytes, Kind]:
     if not head.strip(b"\r\n") and offset > 2:  # a mail that begins with its blank line has no header block to lose
         return body, Kind.TEXT
     return head + body, Kind.MAIL
-
-
-def _without_trace(head: bytes) -> bytes:
-    """A header block with LF line ends, without the fields that are written between sender and reader."""
-    kept: list[bytes] = []
-    dropping = False
-    for line in _LINE.findall(head):
-        if line[:1] not in (b" ", b"\t"):
-            name = line.partition(b":")[0].strip().lower()
-            dropping = name in _TRACE or name.startswith(_TRACE_FAMILIES)
-        if not dropping:
-            kept.append(line)
-    return b"".join(kept)

@@ -17,6 +17,7 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from spamfilter import __version__
+from spamfilter.header_block import fields_named, without
 from spamfilter.message import Kind, Message, body_offset
 from spamfilter.verdict import Action, Decision, Failure, Label, Thresholds, Verdict
 
@@ -27,6 +28,12 @@ POINTS_A_LOGIT = 2.0
 """Points that stand for one unit of log-odds."""
 
 _FORGED = re.compile(rb"^(?:x-spam(?:$|[-_d])|x-rspamd|x-spamfilter)", re.I)
+_FORGED_NAME = rb"x-(?:spam[ \t\r\v\f]*|(?:spam[-_d]|spamfilter|rspamd)[^:\n]*):"
+_VERDICTS = fields_named(_FORGED_NAME)
+_NAME_BEHIND_CR = _FORGED_NAME.replace(rb"\r", b"").replace(rb"\n", rb"\r\n")
+_HIDDEN = re.compile(
+    rb"\r(?:[\v\f][ \t\v\f]*+)?" + _NAME_BEHIND_CR + rb"[^\r\n]*+(?:\r[ \t][^\r\n]*+)*+", re.I
+)  # fmt: skip
 _FOLD_AT = 76
 _UNPRINTABLE = re.compile(r"[^\x20-\x7e]+")
 
@@ -135,35 +142,14 @@ def mark(message: Message, decision: Decision, markup: Markup) -> bytes:
 
 
 def strip(head: bytes) -> bytes:
-    """A header block without the fields that pass for a filter's verdict, each with its folded lines."""
+    """A header block without the fields that pass for a filter's verdict, each with its folded lines.
+
+    Nor does it keep those that hide behind a lone CR, which some readers take for the end of a line.
+    """
     lower = head.lower()
     if b"x-spam" not in lower and b"x-rspamd" not in lower:  # most mail: nobody has judged it yet
         return head
-    kept: list[bytes] = []
-    dropping = False
-    for line in head.splitlines(keepends=True) if b"\r" not in head else _lines(head):
-        if line[:1] in b" \t":
-            if not dropping:
-                kept.append(_without_hidden(line))
-            continue
-        dropping = is_forged(line.partition(b":")[0]) if b":" in line else False
-        if not dropping:
-            kept.append(_without_hidden(line))
-    return b"".join(kept)
-
-
-def _without_hidden(line: bytes) -> bytes:
-    """A line without forged fields behind a lone CR, which some readers take for the end of a line."""
-    if b"\r" not in line[:-2]:
-        return line
-    ending = b"\r\n" if line.endswith(b"\r\n") else line[-1:] if line.endswith((b"\n", b"\r")) else b""
-    first, *others = line[: len(line) - len(ending)].split(b"\r")
-    kept, dropping = [first], False
-    for piece in others:
-        dropping = dropping if piece[:1] in (b" ", b"\t") else b":" in piece and is_forged(piece.partition(b":")[0])
-        if not dropping:
-            kept.append(piece)
-    return b"\r".join(kept) + ending
+    return _HIDDEN.sub(b"", without(_VERDICTS, head))
 
 
 def fold(name: str, value: str, newline: bytes = b"\r\n") -> bytes:
@@ -186,11 +172,6 @@ def _folded(text: str, start: str = "") -> list[str]:
         else:
             line += " " + word
     return [*lines, line]
-
-
-def _lines(head: bytes) -> list[bytes]:
-    # bytes.splitlines also splits at a lone CR, which in a header is a byte like any other
-    return [line for line in re.split(rb"(?<=\n)", head) if line]
 
 
 def _symbols(verdict: Verdict) -> dict[str, float]:

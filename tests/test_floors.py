@@ -13,7 +13,7 @@ import spamfilter
 ROOT = Path(spamfilter.__file__).parent
 _VALUES = (
     *("__init__", "message", "document", "charsets", "mime", "html_text", "normalise", "facts"),
-    *("verdict", "policy", "headers", "correction", "mbox", "config", "log", "state_dir"),
+    *("verdict", "policy", "header_block", "headers", "correction", "mbox", "config", "log", "state_dir"),
 )
 VALUES = 0
 FLOORS: dict[str, int] = {

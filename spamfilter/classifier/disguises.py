@@ -64,8 +64,9 @@ def _texts(message: Message) -> Iterator[str]:
 
 def _in(text: str) -> Iterator[tuple[str, Disguise]]:
     for spaced in _SPACED.finditer(text):
-        joined = normalise(spaced.group()).text.lower().strip(EDGES)
-        if " " not in joined and joined != spaced.group().lower():
+        alone = normalise(spaced.group())
+        joined = alone.text.lower().strip(EDGES)
+        if alone.spaced and " " not in joined:
             yield joined, Disguise(spaced.group(), SpanKind.SPACED)
     before, after = text.split(), normalise(text).text.split()
     together = len(before) == len(after)  # then words that only their neighbours give away are found, too

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from spamfilter.cli.console_audit import audit
 from spamfilter.cli.options import Sources, with_config
 
 if TYPE_CHECKING:
@@ -24,7 +25,13 @@ _from_stdin = click.option("--stdin", is_flag=True, help="Read the password from
 
 @click.group()
 def console() -> None:
-    """Sign in to the console; keep its accounts and tokens."""
+    """Sign in to the console; keep its accounts and tokens; see who did what.
+
+    The exit code is 0, and 2 when something is wrong.
+    """
+
+
+console.add_command(audit)
 
 
 @console.command()

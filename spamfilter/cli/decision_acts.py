@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,7 @@ import click
 from spamfilter.cli.decision_filters import opened
 from spamfilter.cli.learn import HAM, HOW, SPAM, UNDO, learning, login_name, require_own_state
 from spamfilter.cli.options import Sources, with_config
+from spamfilter.verdict import Disposition
 
 if TYPE_CHECKING:
     from spamfilter.config import Config
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     from spamfilter.store.history import LoggedDecision
 
 _who = click.option("--who", metavar="NAME", help="Who says so [default: your login name].")
+_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
 @click.command()
@@ -25,8 +28,9 @@ _who = click.option("--who", metavar="NAME", help="Who says so [default: your lo
 @click.option("--ham", "action", flag_value=HAM, help="It is ham.")
 @click.option("--undo", "action", flag_value=UNDO, help="Take back what was last said of it.")
 @_who
+@_json
 @with_config
-def mark(sources: Sources, id_: str, action: str | None, who: str | None) -> None:
+def mark(sources: Sources, id_: str, action: str | None, who: str | None, as_json: bool) -> None:
     """Say what the message of a decision really is, and learn from it. The beginning of its ID is enough.
 
     The message must still be at hand: quarantined, delivered here, or kept (store.keep_days).
@@ -40,7 +44,11 @@ def mark(sources: Sources, id_: str, action: str | None, who: str | None) -> Non
     if isinstance(outcome, str):
         click.echo(f"error: {decision.id}: {outcome}", err=True)
         sys.exit(2)
-    _note(config, who, action, decision.id, outcome.content)
+    _note(config, who, "decision.undo" if action == UNDO else "decision.mark", decision.id, outcome.after)
+    if as_json:
+        told = {"before": outcome.before, "after": outcome.after, "changed": outcome.changed}
+        click.echo(json.dumps({"id": decision.id, **told}))
+        return
     before, after = outcome.before or "nothing", outcome.after or "nothing"
     click.echo(f"{decision.id}: {after} (before: {before})" if outcome.changed else f"{decision.id}: {after} already")
 
@@ -48,23 +56,25 @@ def mark(sources: Sources, id_: str, action: str | None, who: str | None) -> Non
 @click.command()
 @click.argument("id_", metavar="ID")
 @_who
+@_json
 @with_config
-def release(sources: Sources, id_: str, who: str | None) -> None:
+def release(sources: Sources, id_: str, who: str | None, as_json: bool) -> None:
     """Deliver a quarantined message to the next hop, or into the local Maildir. The beginning of its ID is enough."""
     from spamfilter.release import Release
 
     config, whole = _quarantined(sources, id_)
     done = Release(config).release(whole, who or login_name())
-    _note(config, who, "release", whole, done.detail)
-    click.echo(f"{whole}: released: {done.detail}")
+    _note(config, who, "quarantine.release", whole, done.detail)
+    click.echo(_told(whole, done.disposition, done.detail, as_json))
 
 
 @click.command()
 @click.argument("id_", metavar="ID")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @_who
+@_json
 @with_config
-def delete(sources: Sources, id_: str, yes: bool, who: str | None) -> None:
+def delete(sources: Sources, id_: str, yes: bool, who: str | None, as_json: bool) -> None:
     """Delete a quarantined message for good. The beginning of its ID is enough."""
     from spamfilter.release import Release
 
@@ -72,8 +82,14 @@ def delete(sources: Sources, id_: str, yes: bool, who: str | None) -> None:
     if not yes:
         click.confirm(f"delete {whole} for good?", abort=True)
     Release(config).delete(whole, who or login_name())
-    _note(config, who, "delete", whole)
-    click.echo(f"{whole}: deleted")
+    _note(config, who, "quarantine.delete", whole)
+    click.echo(_told(whole, Disposition.DELETED, "", as_json))
+
+
+def _told(id_: str, disposition: Disposition, detail: str, as_json: bool) -> str:
+    if as_json:
+        return json.dumps({"id": id_, "disposition": disposition, "detail": detail})
+    return f"{id_}: {disposition}" + (f": {detail}" if detail else "")
 
 
 def _quarantined(sources: Sources, id_: str) -> tuple[Config, str]:

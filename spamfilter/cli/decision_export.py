@@ -32,7 +32,7 @@ _STREAM = "-"
 @click.option("--csv", "form", flag_value="csv", help="As CSV with a line of names; text that a spreadsheet would "
               "take for a formula gets an apostrophe.")  # fmt: skip
 @click.option(
-    "--jsonl", "form", flag_value="jsonl", help="As one JSON object a line, with all that is known [default]."
+    "--jsonl", "--json", "form", flag_value="jsonl", help="As one JSON object a line, with all that is known [default]."
 )
 @with_config
 def export(sources: Sources, file: str, form: str | None, **filters: Any) -> None:

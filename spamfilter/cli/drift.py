@@ -32,6 +32,8 @@ def drift(sources: Sources, days: int, as_json: bool) -> None:
 
     Of the sampled mail, "unknown" is the share of words that the model's training hardly met; of the languages the
     three most frequent are shown. Far from the training they are told, but no reason by themselves to retrain.
+
+    The exit code is 0, also where a retraining is due (`due` of --json says so), and 2 when something is wrong.
     """
     from spamfilter.classifier.bundle import open_bundle
     from spamfilter.drift import scored, watched

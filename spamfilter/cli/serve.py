@@ -48,7 +48,10 @@ def welcome(daemon: Daemon, sources: Sources) -> str:
     if config.folder.enabled:
         path = config.path(config.folder.path).absolute()
         folder = f"drop .eml or .txt files into {path}/in; they come out in {path}/ham, unsure, spam"
-    pages = "off (console.enabled)" if daemon.console is None else daemon.console.link
+    pages = "off (console.enabled)"
+    if daemon.console is not None:
+        apart = f"{daemon.console.origin}; {_program()} console link signs in"
+        pages = apart if _into_the_journal() else daemon.console.link
     arguments = sources.as_arguments()
     teach = f"{_program()} learn --spam FILES, or --ham"
     if config.learn.folders.enabled:
@@ -64,6 +67,12 @@ def welcome(daemon: Daemon, sources: Sources) -> str:
             f"stop:   Ctrl-C, or kill {os.getpid()}",
         )
     )
+
+
+def _into_the_journal() -> bool:
+    """Whether standard output goes where others may read what signs in: systemd.exec(5), JOURNAL_STREAM."""
+    out = os.fstat(1)
+    return os.environ.get("JOURNAL_STREAM") == f"{out.st_dev}:{out.st_ino}"
 
 
 def _program() -> str:

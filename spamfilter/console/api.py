@@ -6,7 +6,6 @@ A message that the scanner can say nothing of is no error of the request: the an
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,6 +18,8 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from spamfilter import __version__
+from spamfilter.config import MIB
+from spamfilter.console.aside import aside
 from spamfilter.console.openapi import DOCUMENT
 from spamfilter.console.page import anybody, needs, services
 from spamfilter.console.security.roles import Role
@@ -34,6 +35,8 @@ _NAMED_KINDS: Mapping[str, Kind | None] = {
     "": None,
 }
 _SWITCH = {"0": False, "1": True}
+MOST_JSON_BYTES = 4 * MIB
+"""While JSON is read mail waits, and a list of nothing takes thirty times its bytes."""
 
 
 class _UnfitError(Exception):
@@ -72,7 +75,7 @@ async def _answer(request: Request, *, explain: bool, log: bool) -> Response:
     message = await _message(request)
     behind = services(request)
     decision = await (reported if log else tried)(behind, message)
-    answer = await asyncio.to_thread(decision_as_json, behind, message, decision, logged=log)  # it hashes the message
+    answer = await aside(decision_as_json, behind, message, decision, logged=log)  # it hashes the message
     if explain:
         unscanned = decision.outcome if isinstance(decision.outcome, Failure) else None
         answer["explanation"] = explanation_as_json(unscanned or await behind.engine.explain(message))
@@ -84,8 +87,12 @@ async def _message(request: Request) -> Message:
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     envelope = Envelope(peer=Peer(request.state.address) if request.state.address else None)
     if media_type == "application/json":
+        body = await request.body()
+        if len(body) > MOST_JSON_BYTES:
+            detail = f"JSON has at most {MOST_JSON_BYTES // MIB} MiB here; send the bare message, as message/rfc822."
+            raise HTTPException(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, detail)
         try:
-            given = _Given.read(await request.body())
+            given = _Given.read(body)
         except _UnfitError as error:
             raise HTTPException(HTTPStatus.UNPROCESSABLE_ENTITY, str(error)) from None
         envelope = Envelope(given.mail_from, given.rcpt_tos, envelope.peer)

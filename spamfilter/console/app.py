@@ -34,6 +34,7 @@ from spamfilter.console.pages import (
 from spamfilter.console.security.gate import Gate
 from spamfilter.console.services import Services
 from spamfilter.store.database import StoreError
+from spamfilter.store.history import UnknownDecisionError
 
 ROUTES: tuple[BaseRoute, ...] = (
     *overview.routes,
@@ -65,6 +66,7 @@ def application(services: Services) -> ASGIApp:
             HTTPException: _refused,
             ConfigError: _unavailable,
             StoreError: _unavailable,
+            UnknownDecisionError: _unknown,
             Exception: _failed,
         },
         max_body_size=services.most_body_bytes,
@@ -88,6 +90,10 @@ async def _refused(request: Request, error: Exception) -> Response:
     }
     detail = details.get(HTTPStatus(refusal.status_code), refusal.detail)
     return problem(request, refusal.status_code, detail, **dict(refusal.headers or {}))
+
+
+async def _unknown(request: Request, error: Exception) -> Response:
+    return problem(request, HTTPStatus.NOT_FOUND, str(error))
 
 
 async def _unavailable(request: Request, error: Exception) -> Response:

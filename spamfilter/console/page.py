@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from functools import cache, wraps
 from http import HTTPStatus
@@ -18,6 +17,7 @@ from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Re
 
 from spamfilter import __version__
 from spamfilter.console import shown
+from spamfilter.console.aside import aside
 from spamfilter.console.navigation import MENU, is_active
 from spamfilter.console.security import csrf
 from spamfilter.console.security.origin import SAFE_METHODS
@@ -132,7 +132,7 @@ async def audited(request: Request, action: str, subject: str, detail: str | Non
     """
     who: User = request.state.user
     note = services(request).audit.note
-    await asyncio.to_thread(note, who.name, str(who.role), action, subject, detail, request.state.address or None)
+    await aside(note, who.name, str(who.role), action, subject, detail, request.state.address or None)
 
 
 def see_other(path: str) -> RedirectResponse:

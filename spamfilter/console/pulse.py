@@ -1,4 +1,4 @@
-"""The figures of the overview: read from the tallies at most every two seconds, however many look at them."""
+"""The figures of the overview: read from the tallies at most every few seconds, however many look at them."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from sqlalchemy.engine import URL
 from spamfilter.bundles import Bundles
 from spamfilter.classifier.bundle import BundleError, open_bundle
 from spamfilter.config import Config
+from spamfilter.console.aside import aside
 from spamfilter.console.charts import Series, bars
 from spamfilter.drift import EDGES
 from spamfilter.engine.pool import EngineStats
@@ -32,6 +33,9 @@ PERIODS: Mapping[str, tuple[timedelta, bool]] = {
 }
 """How far each goes back, beside the hour or the day that has begun, and whether it is shown by day."""
 FRESH_S = 2.0
+"""How long the figures by the hour are good for."""
+DAYS_FRESH_S = 10.0
+"""The same by the day: they cost more to read, and move less in ten seconds."""
 _KINDS = (*(str(label) for label in Label), "unscanned")
 _STYLES = {"ham": "ham", "unsure": "unsure", "spam": "spam", "unscanned": "muted"}
 
@@ -71,7 +75,7 @@ class Figures:
 
 
 class Pulse:
-    """Reads the figures of a period once for everybody who asks within FRESH_S."""
+    """Reads the figures of a period once for everybody who asks within FRESH_S, or DAYS_FRESH_S where it is by day."""
 
     def __init__(self, config: Config, database: URL, engine: object) -> None:
         self._config, self._database, self._engine = config, database, engine
@@ -79,11 +83,12 @@ class Pulse:
         self._read: dict[str, tuple[float, Figures]] = {}
 
     async def figures(self, period: str) -> Figures:
-        """The figures now, or of two seconds ago. Raises StoreError."""
+        """The figures now, or of a few seconds ago. Raises StoreError."""
+        fresh_s = DAYS_FRESH_S if PERIODS[period][1] else FRESH_S
         async with self._turn:
             at, found = self._read.get(period, (0.0, None))
-            if found is None or time.monotonic() - at > FRESH_S:
-                found = await asyncio.to_thread(self._figures, period)
+            if found is None or time.monotonic() - at > fresh_s:
+                found = await aside(self._figures, period)
                 self._read[period] = (time.monotonic(), found)
             return found
 
@@ -93,11 +98,11 @@ class Pulse:
         since, until = now - back, now + timedelta(days=1) if by_day else now + timedelta(hours=1)
         ended = outcomes(self._config.state_dir.absolute())
         with Statistics(self._database) as statistics:
-            spans = statistics.days(since, until) if by_day else statistics.hours(since, until)
+            spans = statistics.labels(since, until, by_day=by_day)
+            total = statistics.total(spans[0].begins, until)
             scores = statistics.probabilities(since).between([0.0, *EDGES, 1.0])
             took, corrections = statistics.latencies(since), statistics.corrections(since)
             new = new_corrections(statistics, ended)
-            total = statistics.total(spans[0].begins if spans else since)
         bundles = Bundles(self._config.state_dir.absolute())
         path, history = bundle_path(self._config), bundles.history()
         engine = self._engine.stats if isinstance(self._engine, Counting) else None
@@ -120,7 +125,8 @@ class Pulse:
 def new_corrections(statistics: Statistics, ended: Sequence[Outcome]) -> Corrections:
     """What people said since the last retraining of those that ended, newest first. Raises StoreError."""
     last = ended[0].until if ended else None
-    return statistics.corrections(last or datetime.fromtimestamp(0, UTC))
+    after = datetime.fromtimestamp(0, UTC) if last is None else last + timedelta(microseconds=1)  # it saw that one
+    return statistics.corrections(after)
 
 
 def _named(bundle: Path) -> str:
@@ -140,4 +146,4 @@ def _rates(spans: Sequence[Span], *, by_day: bool) -> Markup:
 def _scores(counts: Sequence[int]) -> Markup:
     edges = (0.0, *EDGES, 1.0)
     names = [f"{low:g}" for low in edges[:-1]]
-    return bars("Messages by probability of spam, from", names, [Series("messages", "accent", counts)])
+    return bars("Messages by probability of spam", names, [Series("messages", "accent", counts)])

@@ -13,12 +13,12 @@ import uvicorn
 
 from spamfilter.config import Address, ConfigError
 from spamfilter.console.app import application
+from spamfilter.console.aside import aside
+from spamfilter.console.connections import MOST_ANSWERED, Connection
 from spamfilter.console.security.caller import is_loopback
 from spamfilter.console.services import Services
 
 _BACKLOG = 128
-_MOST_CONNECTIONS = 200
-"""Beyond it a request is answered 503."""
 _CUT_S = 1.0
 
 log = structlog.get_logger(__name__)
@@ -54,11 +54,11 @@ class Console:
         self._services.stopping.clear()
         self._require_a_way_in(loopback)
         server = _Server(self._config())
-        listening = await asyncio.to_thread(_listen, settings.listen)
+        listening = await aside(_listen, settings.listen)
         try:
             self.address = settings.listen.model_copy(update={"port": listening.getsockname()[1]})
             if loopback:
-                await asyncio.to_thread(self._services.security.link.begin, self.origin)
+                await aside(self._services.security.link.begin, self.origin)
         except BaseException:
             listening.close()
             raise
@@ -84,8 +84,8 @@ class Console:
         self._server.cut()
         self._serving.cancel()
         await asyncio.gather(self._serving, return_exceptions=True)
-        await asyncio.to_thread(self._services.security.link.end)
-        await asyncio.to_thread(self._services.audit.close)
+        await aside(self._services.security.link.end)
+        await aside(self._services.audit.close)
         self._server = self._serving = None
 
     def _config(self) -> uvicorn.Config:
@@ -94,7 +94,7 @@ class Console:
         config = uvicorn.Config(
             application(self._services),
             loop="none",
-            http="h11",
+            http=Connection,
             ws="none",
             lifespan="off",
             log_config=None,
@@ -102,7 +102,7 @@ class Console:
             access_log=False,
             proxy_headers=False,  # `security.caller` reads them, and knows whom to believe
             server_header=False,
-            limit_concurrency=_MOST_CONNECTIONS,
+            limit_concurrency=MOST_ANSWERED,
             ssl_certfile=path(settings.tls_certificate) if settings.tls_certificate else None,
             ssl_keyfile=path(settings.tls_key) if settings.tls_key else None,
         )

@@ -11,6 +11,7 @@ from sqlalchemy.engine import URL
 
 from spamfilter.classifier.explanation import Explanation
 from spamfilter.config import MIB, Config
+from spamfilter.console.aside import aside
 from spamfilter.console.security.accounts import Accounts
 from spamfilter.console.security.link import SignInLink
 from spamfilter.console.security.login import LoginLimit
@@ -28,7 +29,7 @@ from spamfilter.verdict import Failure, Label, Score
 FOLDER = "console"
 """Below `state_dir`: accounts, tokens, the sign-in link."""
 
-_HASHED_AT_ONCE = 2
+HASHED_AT_ONCE = 2
 _FORM_BYTES = 64 * 1024
 
 Learn = Callable[[Message, Label | None, Provenance], Awaitable[Learned | Failure]]
@@ -76,7 +77,7 @@ class Security:
             sessions,
             SignInLink(folder),
             LoginLimit(),
-            asyncio.Semaphore(_HASHED_AT_ONCE),
+            asyncio.Semaphore(HASHED_AT_ONCE),
         )
 
 
@@ -118,4 +119,4 @@ class Services:
             with History(self.database) as history:
                 return ask(history)
 
-        return await asyncio.to_thread(asked)
+        return await aside(asked)

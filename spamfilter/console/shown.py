@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import unicodedata
 from datetime import UTC, datetime
+from functools import lru_cache
 
 from markupsafe import Markup, escape
 
@@ -33,6 +34,11 @@ def _sign(text: str, at: int) -> Markup:
         return Markup(escape(sign))
     if unicodedata.category(sign) not in _HIDDEN or (sign in _JOINERS and _joins(text, at)):
         return Markup(escape(sign))
+    return _code_point(sign)
+
+
+@lru_cache(1024)
+def _code_point(sign: str) -> Markup:
     name = unicodedata.name(sign, "control character").lower()
     return Markup('<span class="sign" title="{}">U+{:04X}</span>').format(name, ord(sign))
 

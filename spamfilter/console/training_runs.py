@@ -40,6 +40,15 @@ class Progress:
 
 
 @dataclass(frozen=True, slots=True)
+class Ended:
+    """How a retraining ended, in a sentence; `installed` names the candidate in the registry, "" where it is not."""
+
+    sentence: str
+    passed: bool
+    installed: str
+
+
+@dataclass(frozen=True, slots=True)
 class RunFolder:
     """A run: which of the trainer's steps are done or begun in it, and whether it can write samples."""
 
@@ -117,10 +126,18 @@ def progress_of_log(log: str) -> Progress | None:
         return None
 
 
-def outcome_in(log: str) -> str:
-    """What a retraining says at its end, or ""."""
+def outcome_in(log: str) -> Ended | None:
+    """What a retraining says at its end; None where it says nothing."""
     told = next((one["outcome"] for one in reversed([*json_lines(log)]) if isinstance(one.get("outcome"), dict)), None)
-    return "" if told is None else str(told.get("sentence", ""))
+    if told is None:
+        return None
+    return Ended(str(told.get("sentence", "")), told.get("passed") is True, str(told.get("installed") or ""))
+
+
+def complaint_in(log: str) -> str:
+    """The last error that a command told its user, or ""."""
+    told = [line for line in log.splitlines() if line.lower().startswith("error: ")]
+    return told[-1][len("error: ") :] if told else ""
 
 
 def json_lines(text: str) -> Iterator[Mapping[str, Any]]:

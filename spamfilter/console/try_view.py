@@ -7,9 +7,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from spamfilter.classifier.disguises import EDGES
 from spamfilter.classifier.explanation import LEAST_SAID, Explanation, Part, Reason, Span, SpanKind
 
-MOST_REASONS = 12
+MOST_REASONS = 8
 MOST_UNDONE = 12
 _MOST_SIGNS = 8
 _STEPS = (LEAST_SAID, 0.25, 0.75, 1.5)
@@ -90,7 +91,7 @@ def undone(explained: Explanation) -> list[Undone]:
     for span in explained.spans:
         if span.kind in _UNDONE and span.written and span.written not in found:
             signs = [*_signs(span)][:_MOST_SIGNS]
-            found[span.written] = Undone(span.written, span.text, _UNDONE[span.kind], signs)
+            found[span.written] = Undone(span.written, span.text.strip(EDGES), _UNDONE[span.kind], signs)
     return [*found.values()][:MOST_UNDONE]
 
 

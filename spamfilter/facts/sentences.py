@@ -256,7 +256,7 @@ topic_extortion: It blackmails.
 topic_phone_prize: It speaks of prizes and charges by telephone or text message.
 topic_refund: It promises a refund.
 topic_survey_reward: It promises a reward for a survey.
-topic_removal_law: It says at length why it is no spam and how to be removed.
+topic_removal_law: It tells how to be taken off a list, or that it is no spam.
 topic_brand: It names a bank or a brand that is often impersonated.
 topic_urgency: It presses to act now.
 topic_sales: It praises an offer.

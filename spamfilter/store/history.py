@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Self
 
@@ -27,6 +27,10 @@ _MOST_DIGITS = 17  # of microseconds: until the year 5138
 _NEWEST = (decisions.c.time.desc(), decisions.c.id.desc())
 _place = tuple_(decisions.c.time, decisions.c.id)
 _SHOWN = [column for column in decisions.c if column is not decisions.c.parties]
+
+
+class UnknownDecisionError(StoreError):
+    """No decision has this id, or several begin with it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,8 +186,7 @@ class History:
         exact = where is not None and (where.sha256 or where.content)  # these have an index of their own
         for reach in (min(NEAR_ROWS, rows), rows):
             end = None if exact else self._end(where, reach, beyond)
-            within = [] if end is None else [_place >= _key_of(*end)]
-            found = self._newest(where, limit, [*beyond, *within])
+            found = self._newest(_down_to(end, where), limit, [*beyond, *_within(end)])
             if len(found) == limit:
                 return Look(found, _cursor(found[-1].time, found[-1].id))
             if end is None or reach == rows:
@@ -204,14 +207,14 @@ class History:
     def count_some(self, where: Filter | None = None, *, most: int = 10_000, rows: int = LOOK_ROWS) -> Count:
         """The same, no further than `most`, and among the newest `rows` only."""
         end = self._end(where, rows, [])
-        found = self._count(where, [] if end is None else [_place >= _key_of(*end)], most)
+        found = self._count(_down_to(end, where), _within(end), most)
         return Count(found, found < most and end is None)
 
     def get(self, prefix: str) -> LoggedDecision:
-        """The one decision whose id starts with `prefix`."""
+        """The one decision whose id starts with `prefix`. Raises UnknownDecisionError."""
         column = decisions.c
         if not prefix:
-            raise StoreError("an id is needed; `spamfilter decisions list` shows them")
+            raise UnknownDecisionError("an id is needed; `spamfilter decisions list` shows them")
         upto = column.id < prefix[:-1] + chr(min(ord(prefix[-1]) + 1, 0x10FFFF))  # LIKE would not use the primary key
         statement = select(*_SHOWN).where(column.id >= prefix, upto).order_by(column.id).limit(3)
         found = [_logged(row) for row in self._rows(statement)]
@@ -220,8 +223,8 @@ class History:
             return (exact or found)[0]
         if found:
             ids = ", ".join(decision.id for decision in found)
-            raise StoreError(f"several decisions start with {prefix!r}: {ids}...; write more of the id")
-        raise StoreError(f"no decision {prefix!r}; `spamfilter decisions list` shows those that are kept")
+            raise UnknownDecisionError(f"several decisions start with {prefix!r}: {ids}...; write more of the id")
+        raise UnknownDecisionError(f"no decision {prefix!r}; `spamfilter decisions list` shows those that are kept")
 
     def _newest(self, where: Filter | None, limit: int, further: Sequence[ColumnElement[bool]]) -> list[LoggedDecision]:
         clauses = [*(where or Filter()).clauses(), *further]
@@ -261,6 +264,15 @@ class History:
 
 def _logged(row: Row[Any]) -> LoggedDecision:
     return LoggedDecision(**row._mapping)
+
+
+def _within(end: tuple[datetime, str] | None) -> list[ColumnElement[bool]]:
+    return [] if end is None else [_place >= _key_of(*end)]
+
+
+def _down_to(end: tuple[datetime, str] | None, where: Filter | None) -> Filter | None:
+    """A filter without the beginning that an end after it makes idle: SQLite would read on to that beginning."""
+    return where if end is None or where is None else replace(where, since=None)
 
 
 def _cursor(time: datetime, id_: str) -> str:

@@ -104,12 +104,9 @@ def span_of(begins: datetime, rows: Iterable[Counted]) -> Span:
         asked_in_all += count * asked
         recalled_in_all += count * recalled
         labels[label] += count
-        actions[action] += count
-        channels[channel] += count
-        if failure:
-            failures[failure] += count
-        if model_id:
-            models[model_id] += count
+        for counter, kind in ((actions, action), (channels, channel), (failures, failure), (models, model_id)):
+            if kind:
+                counter[kind] += count
     return Span(
         begins,
         total,

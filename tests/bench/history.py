@@ -97,7 +97,7 @@ def main() -> None:
 
 def measure(name: str, ask: Question, times: int) -> dict[str, Any]:
     """Median and longest of so many answers in milliseconds, their processor time, and SQLite's plan."""
-    with _plans() as plans:
+    with plans() as found:
         ask()
     took, worked = [], []
     for _ in range(times):
@@ -106,22 +106,22 @@ def measure(name: str, ask: Question, times: int) -> dict[str, Any]:
         took.append(1e3 * (time.perf_counter() - started))
         worked.append(1e3 * (time.process_time() - cpu))
     figures = {"median_ms": statistics.median(took), "max_ms": max(took), "cpu_ms": statistics.median(worked)}
-    return {"question": name, **figures, "plan": plans}
+    return {"question": name, **figures, "plan": found}
 
 
 @contextmanager
-def _plans() -> Iterator[list[str]]:
+def plans() -> Iterator[list[str]]:
     """How SQLite answers each SELECT that is executed within."""
-    plans: list[str] = []
+    found: list[str] = []
 
     def executing(_connection: Any, cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
         if statement.startswith("SELECT"):
             explained = cursor.connection.execute(f"EXPLAIN QUERY PLAN {statement}", parameters).fetchall()
-            plans.extend(step for *_, step in explained if step not in plans)
+            found.extend(step for *_, step in explained if step not in found)
 
     event.listen(Engine, "before_cursor_execute", executing)
     try:
-        yield plans
+        yield found
     finally:
         event.remove(Engine, "before_cursor_execute", executing)
 

@@ -21,6 +21,7 @@ def found(text: str, kind: Kind = Kind.TEXT) -> dict[str, tuple[str, SpanKind]]:
     [
         ("buy V\u0456\u0430gr\u0430 now", "viagra", "V\u0456\u0430gr\u0430", SpanKind.LOOK_ALIKE),
         ("buy vi\u200bag\u200bra now", "viagra", "vi\u200bag\u200bra", SpanKind.HIDDEN),
+        ("buy v\u200bi\u200ba\u200bg\u200br\u200ba now", "viagra", None, SpanKind.HIDDEN),
         ("buy v.i.a.g.r.a now", "viagra", "v.i.a.g.r.a", SpanKind.SPACED),
         ("buy \U0001d4e5\U0001d4f2\U0001d4ea\U0001d4f0\U0001d4fb\U0001d4ea now", "viagra", None, SpanKind.LOOK_ALIKE),
         ("get m0ney and v1agra fast", "money", "m0ney", SpanKind.LOOK_ALIKE),

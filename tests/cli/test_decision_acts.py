@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -72,7 +73,8 @@ def test_a_decision_is_corrected_and_the_correction_taken_back(run: Run, model: 
     result = run("decisions", "mark", "aa1", "--undo", "--who", "bob", "--state-dir", state)
     assert result.stdout == "aa1: nothing (before: ham)\n"
     assert kept(state) == {}
-    assert _audit(state) == [("bob", "undo", "aa1"), ("alice", "ham", "aa1"), ("alice", "ham", "aa1")]
+    marked = ("alice", "decision.mark", "aa1")
+    assert _audit(state) == [("bob", "decision.undo", "aa1"), marked, marked]
 
 
 def test_what_is_no_longer_at_hand_cannot_be_learned(run: Run, model: Model, state: Path) -> None:
@@ -93,6 +95,14 @@ def test_a_message_of_nothing_is_refused_in_words(run: Run, model: Model, state:
     assert "error: ac3: empty: there is nothing to learn from" in result.stderr
 
 
+def test_what_was_done_as_json(run: Run, model: Model, state: Path) -> None:
+    at = ("--json", "--state-dir", state)
+    marked = json.loads(run("decisions", "mark", "aa", "--spam", *at).stdout)
+    assert marked == {"id": "aa1", "before": None, "after": "spam", "changed": True}
+    released = json.loads(run("decisions", "release", "aa", *at).stdout)
+    assert (released["id"], released["disposition"]) == ("aa1", "released") and released["detail"]
+
+
 def test_one_must_say_what_it_is(run: Run, state: Path) -> None:
     result = run("decisions", "mark", "aa1", "--state-dir", state)
     assert result.exit_code == 2
@@ -107,7 +117,7 @@ def test_released_by_the_beginning_of_its_id(run: Run, state: Path) -> None:
     assert delivered.read_bytes().endswith(mail(0).raw)
     assert b"X-Spam" not in delivered.read_bytes()
     assert _disposition(state, "aa1") == "released"
-    assert _audit(state) == [("bob", "release", "aa1")]
+    assert _audit(state) == [("bob", "quarantine.release", "aa1")]
     again = run("decisions", "release", "aa", "--state-dir", state)
     assert (again.exit_code, again.stdout) == (2, "")
     assert again.stderr.startswith("error: no message aa1 in the quarantine; it was released or deleted")

@@ -19,11 +19,13 @@ from spamfilter.state_dir import StateDir
 from tests.cli.conftest import Run
 from tests.serving import settings
 
+LINK = "http://127.0.0.1:11380/enter?key=k"
+
 
 def _welcome(tmp_path: Path, **overrides: Any) -> dict[str, str]:
     loaded = settings(tmp_path, **overrides)
     smtp = {"smtp": SimpleNamespace(address="127.0.0.1:4321")} if loaded.smtp.enabled else {}
-    console = SimpleNamespace(link="http://127.0.0.1:11380/enter?key=k") if loaded.console.enabled else None
+    console = SimpleNamespace(link=LINK, origin="http://127.0.0.1:11380") if loaded.console.enabled else None
     served: Any = SimpleNamespace(config=loaded, frontends=smtp, console=console)
     lines = serve.welcome(served, Sources(None, tmp_path, ())).splitlines()
     assert len(lines) == 7
@@ -35,12 +37,22 @@ def test_seven_lines_say_what_to_do_next(tmp_path: Path, monkeypatch: pytest.Mon
     lines = _welcome(tmp_path)
     assert lines["mail"] == f"SMTP on 127.0.0.1:4321, delivered to {tmp_path}/Maildir"
     assert f"{tmp_path}/folder/in" in lines["folder"]
-    assert lines["pages"] == "http://127.0.0.1:11380/enter?key=k"
+    assert lines["pages"] == LINK
     assert shlex.split(lines["try"])[:3] == ["swaks", "--server", "127.0.0.1:4321"]
     assert lines["look"] == f"spamfilter decisions list --state-dir {tmp_path}"
     assert lines["teach"].startswith("spamfilter learn --spam FILES, or --ham; or drop them into ")
     assert lines["teach"].endswith(f"{tmp_path}/learn/spam, ham")
     assert str(os.getpid()) in lines["stop"]
+
+
+def test_the_link_that_signs_in_stays_out_of_the_journal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("JOURNAL_STREAM", "8:12345")  # somebody else's stream
+    assert _welcome(tmp_path)["pages"] == LINK
+    out = os.fstat(1)
+    monkeypatch.setenv("JOURNAL_STREAM", f"{out.st_dev}:{out.st_ino}")
+    pages = _welcome(tmp_path)["pages"]
+    assert pages.startswith("http://127.0.0.1:11380; ") and pages.endswith("console link signs in")
+    assert "key=" not in pages
 
 
 def test_without_swaks_there_is_python(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

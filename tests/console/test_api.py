@@ -8,6 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
+from spamfilter.console.api import MOST_JSON_BYTES
 from spamfilter.console.openapi import DOCUMENT
 from spamfilter.message import Kind
 from spamfilter.store.history import Filter
@@ -119,6 +120,7 @@ async def test_a_scan_is_logged_as_reported_unless_told_otherwise(served: Served
         ("/v1/scan", "application/json", b'{"message": "", "rcpt_tos": "x"}', 422, "rcpt_tos"),
         ("/v1/scan?explain=yes", "text/plain", b"x", 422, "0 or 1"),
         ("/v1/scan?kind=fax", "text/plain", b"x", 422, "mail, text or auto"),
+        ("/v1/scan", "application/json", b" " * (MOST_JSON_BYTES + 1), 413, "message/rfc822"),
         ("/v1/scan", "image/png", b"x", 415, "application/json"),
         ("/v1/none", "text/plain", b"x", 404, "nothing"),
         ("/v1/health", "text/plain", b"x", 405, "does not take"),

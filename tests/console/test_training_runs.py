@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from spamfilter.console.training_runs import (
+    Ended,
     Progress,
+    complaint_in,
     curves,
     metrics,
     outcome_in,
@@ -68,8 +70,16 @@ def test_hours_are_named() -> None:
 
 
 def test_a_retraining_says_how_it_ended() -> None:
-    assert outcome_in('{"step": "x"}\n{"outcome": {"sentence": "Refused: worse."}}\n') == "Refused: worse."
-    assert outcome_in("nothing") == ""
+    refused = '{"step": "x"}\n{"outcome": {"sentence": "Refused: worse.", "passed": false, "installed": null}}\n'
+    assert outcome_in(refused) == Ended("Refused: worse.", False, "")
+    passed = '{"outcome": {"sentence": "Passed.", "passed": true, "installed": "retrained-1"}}\n'
+    assert outcome_in(refused + passed) == Ended("Passed.", True, "retrained-1")
+    assert outcome_in("nothing") is None
+
+
+def test_a_training_that_could_not_be_says_why() -> None:
+    assert complaint_in("Error: a\nerror: no labels yet; `learn` takes them\nlast words\n").startswith("no labels yet;")
+    assert complaint_in('{"step": "x"}\n') == ""
 
 
 def test_runs_are_folders_with_metrics(tmp_path: Path) -> None:

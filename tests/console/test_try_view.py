@@ -42,7 +42,7 @@ def test_reasons_are_weighed_beside_the_strongest() -> None:
 
 
 def test_a_disguise_is_told_once_with_its_characters() -> None:
-    spans = [Span(0, 3, "head", "you", 0.1, 0.1, SpanKind.LOOK_ALIKE, "yоu")] * 2
+    spans = [Span(0, 4, "head", "you.", 0.1, 0.1, SpanKind.LOOK_ALIKE, "yоu")] * 2
     plain = Span(4, 7, "head", "won", 0.1, 0.1, SpanKind.WORDS)
     (one,) = undone(explanation(*spans, plain))
     assert (one.written, one.read, one.how) == ("yоu", "you", "look-alike characters")

@@ -14,10 +14,11 @@ from sqlalchemy.engine import URL
 from spamfilter.store import history as reading
 from spamfilter.store.database import SQLITE_NAME, StoreError, open_database, store_url
 from spamfilter.store.decisions import DecisionStore
-from spamfilter.store.history import Filter, History
+from spamfilter.store.history import Count, Filter, History
 from spamfilter.store.schema import decisions
 from spamfilter.store.tallies import UNSCANNED
 from spamfilter.verdict import Disposition, Failure, FailureKind, Label
+from tests.bench.history import plans
 from tests.store.conftest import Make
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -105,6 +106,15 @@ def test_a_look_ends_where_it_was_told_to_and_goes_on_from_there(history: Histor
     assert [one.id[-1] for one in second.decisions] == ["c"]
     third = history.look(Filter(label="spam"), limit=5, rows=3, before=second.older)
     assert (third.decisions, third.older, third.back_to) == ([], None, None)
+
+
+def test_a_look_ends_as_soon_where_a_beginning_is_asked_for(history: History) -> None:
+    long_ago = Filter(label="spam", since=NOON - timedelta(days=30))
+    with plans() as found:
+        look = history.look(long_ago, limit=5, rows=3)
+    assert look == history.look(Filter(label="spam"), limit=5, rows=3)
+    assert "(time,id)>(?,?)" in found[-1], "SQLite would read all decisions since then"
+    assert history.count_some(long_ago, rows=3) == Count(1, False)
 
 
 def test_a_look_that_finds_enough_says_where_the_next_one_begins(history: History) -> None:

@@ -96,6 +96,16 @@ def test_the_probabilities_of_one_model_and_in_coarse_columns(statistics: Statis
     assert statistics.probabilities(NOON).between((0.0, 0.1, 0.5, 1.0)) == [2, 0, 2]
 
 
+def test_labels_alone_are_those_of_the_whole_stretches(statistics: Statistics) -> None:
+    until = NOON + 72 * HOUR
+    for by_day, whole in ((True, statistics.days(NOON, until)), (False, statistics.hours(NOON, until))):
+        labels = statistics.labels(NOON, until, by_day=by_day)
+        assert [(one.begins, one.count, one.labels) for one in labels] == [
+            (one.begins, one.count, one.labels) for one in whole
+        ]
+        assert all(not one.channels and not one.actions for one in labels)
+
+
 def test_latencies_by_step_the_slowest_first(statistics: Statistics) -> None:
     found = statistics.latencies(NOON, quantiles=(0.5, 1.0))
     assert list(found) == ["gpt", "total"] or list(found) == ["total", "gpt"]

@@ -135,7 +135,7 @@ class Candidate:
 def refusal(corrections: Corrections, replay: Replay | None, settings: Retrain) -> str | None:
     """Why there is too little to learn from, or None."""
     if not len(corrections):
-        return "there are no corrections"
+        return "there are no corrections yet: mark mail in the console, or use `spamfilter learn`"
     for label, name, found in zip((0, 1), ("ham", "spam"), counts_of(corrections), strict=True):
         there = found + (int((replay.spam == label).sum()) if replay is not None else 0)
         if there < settings.least:

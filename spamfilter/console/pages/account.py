@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
-
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
 from spamfilter.config import ConfigError
+from spamfilter.console.aside import aside
 from spamfilter.console.page import audited, form, needs, page, see_other, services, user
 from spamfilter.console.pages.sign_in import signed_in
 from spamfilter.console.security.accounts import LEAST_CHARACTERS, checked
@@ -28,12 +27,13 @@ async def change_password(request: Request) -> Response:
     given = await form(request)
     security, name = services(request).security, user(request).name
     address = request.state.address
-    wait_s = security.limit.wait_s(address, name)
-    if wait_s > 0:
-        return _page(request, error=f"Too many wrong passwords. Try again in {wait_s:.0f} seconds.", status=429)
-    if await asyncio.to_thread(security.accounts.check, name, given.get("old", "")) is None:
-        security.limit.failed(address, name)
-        return _page(request, error="That is not your present password.", status=422)
+    async with security.hashing:
+        wait_s = security.limit.wait_s(address, name)
+        if wait_s > 0:
+            return _page(request, error=f"Too many wrong passwords. Try again in {wait_s:.0f} seconds.", status=429)
+        if await aside(security.accounts.check, name, given.get("old", "")) is None:
+            security.limit.failed(address, name)
+            return _page(request, error="That is not your present password.", status=422)
     if given.get("new", "") != given.get("again", ""):
         return _page(request, error="The new password differs from its repetition.", status=422)
     try:
@@ -41,7 +41,8 @@ async def change_password(request: Request) -> Response:
     except ConfigError as error:
         return _page(request, error=str(error).capitalize() + ".", status=422)
     await audited(request, "account.password", name)
-    await asyncio.to_thread(security.accounts.set_password, name, given.get("new", ""))
+    async with security.hashing:
+        await aside(security.accounts.set_password, name, given.get("new", ""))
     security.sessions.close_all(name)
     return signed_in(request, user(request), "/account", account=security.accounts.find(name))
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Iterable, Iterator
 from datetime import UTC, datetime
 from itertools import islice
@@ -12,6 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
+from spamfilter.console.aside import aside
 from spamfilter.console.csv_lines import csv_lines
 from spamfilter.console.decision_query import DISPOSITIONS, PERIODS, VERDICTS, Query
 from spamfilter.console.notices import notice
@@ -20,8 +20,7 @@ from spamfilter.console.pages.try_page import reasons_shown
 from spamfilter.console.security.roles import Role
 from spamfilter.console.services import Services
 from spamfilter.message import Message
-from spamfilter.store.at_hand import Places
-from spamfilter.store.database import StoreError
+from spamfilter.store.at_hand import AtHand, Places
 from spamfilter.store.history import History, LoggedDecision
 from spamfilter.store.label_reader import LabelReader
 from spamfilter.store.statistics import Statistics
@@ -39,8 +38,8 @@ async def index(request: Request) -> Response:
         return problem(request, 400, str(error))
     behind = services(request)
     look = await behind.read(lambda history: history.look(query.filter(), limit=ROWS, before=query.before or None))
-    labels = await asyncio.to_thread(_labels, behind, look.decisions)
-    channels, models = await asyncio.to_thread(_choices, behind)
+    labels = await aside(_labels, behind, look.decisions)
+    channels, models = await aside(_choices, behind)
     return page(
         request, "decisions.html", query=query, look=look, labels=labels, channels=channels, models=models,
         periods=tuple(PERIODS), verdicts=VERDICTS, dispositions=DISPOSITIONS,
@@ -50,21 +49,38 @@ async def index(request: Request) -> Response:
 
 @needs(Role.VIEWER)
 async def show(request: Request) -> Response:
-    """One decision: the log's row, what people said of it, and why, if the message is at hand."""
+    """One decision: the log's row, what people said of it, and, with `?why`, why, if the message is at hand.
+
+    The page's script asks for the reasons apart: the model takes a second for them.
+    """
     behind = services(request)
-    try:
-        one = await behind.read(lambda history: history.get(request.path_params["id"]))
-    except StoreError as error:
-        return problem(request, 404, str(error))
-    found = await asyncio.to_thread(lambda: Places.of(behind.config).find(one))
-    why: dict[str, Any] = {}
-    if found is not None:
-        message = Message(found.raw, one.channel, kind=found.kind, id=one.id)
-        why = reasons_shown(request, await behind.engine.explain(message))
+    one, found = await _asked_for(request)
+    why = await _why(request, one, found) if found is not None and "why" in request.query_params else None
     return page(
-        request, "decision.html", one=one, kept=found, said=await asyncio.to_thread(_said, behind, one),
-        can_learn=behind.learn is not None, notice=notice(request.query_params), **why,
+        request, "decision.html", one=one, kept=found, said=await aside(_said, behind, one),
+        can_learn=behind.learn is not None, notice=notice(request.query_params), told=why is not None, **(why or {}),
     )  # fmt: skip
+
+
+@needs(Role.VIEWER)
+async def reasons(request: Request) -> Response:
+    """The part of a decision's page that says why."""
+    one, found = await _asked_for(request)
+    if found is None:
+        return problem(request, 404, "The message is not kept here any more, so it cannot be explained.")
+    return page(request, "try_reasons.html", **await _why(request, one, found))
+
+
+async def _asked_for(request: Request) -> tuple[LoggedDecision, AtHand | None]:
+    """The decision of the address, and its message, if it is at hand. Raises StoreError."""
+    behind = services(request)
+    one = await behind.read(lambda history: history.get(request.path_params["id"]))
+    return one, await aside(lambda: Places.of(behind.config).find(one))
+
+
+async def _why(request: Request, one: LoggedDecision, found: AtHand) -> dict[str, Any]:
+    message = Message(found.raw, one.channel, kind=found.kind, id=one.id)
+    return reasons_shown(request, await services(request).engine.explain(message))
 
 
 @needs(Role.VIEWER)
@@ -80,15 +96,15 @@ async def export(request: Request) -> Response:
 
 
 async def _csv(behind: Services, query: Query) -> AsyncIterator[str]:
-    history = await asyncio.to_thread(History, behind.database)
+    history = await aside(History, behind.database)
     try:
         lines: Iterator[str] = csv_lines(history.each(query.filter()))
-        while some := await asyncio.to_thread(lambda: "".join(islice(lines, _LINES_AT_ONCE))):
+        while some := await aside(lambda: "".join(islice(lines, _LINES_AT_ONCE))):
             if behind.stopping.is_set():
                 return
             yield some
     finally:
-        await asyncio.to_thread(history.close)
+        await aside(history.close)
 
 
 def _choices(behind: Services) -> tuple[list[str], list[str]]:
@@ -117,4 +133,5 @@ routes = [
     Route("/decisions", index),
     Route("/decisions/export.csv", export),
     Route("/decisions/{id}", show),
+    Route("/decisions/{id}/why", reasons),
 ]

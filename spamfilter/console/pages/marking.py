@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from functools import partial
 
 import structlog
@@ -10,6 +9,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from spamfilter.console.aside import aside
 from spamfilter.console.decision_query import Query
 from spamfilter.console.notices import notice
 from spamfilter.console.page import audited, form, needs, problem, see_other, services, user, wants_json
@@ -96,7 +96,7 @@ async def _learn(request: Request, one: LoggedDecision, label: Label) -> Learned
     behind = services(request)
     if behind.learn is None:
         raise NotMarkedError("Nothing can be taught here: no labels are kept.")
-    found = await asyncio.to_thread(lambda: Places.of(behind.config).find(one))
+    found = await aside(lambda: Places.of(behind.config).find(one))
     if found is None:
         raise NotMarkedError(NOT_KEPT)
     message = Message(found.raw, one.channel, kind=found.kind, id=one.id)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
+from datetime import UTC, datetime
 from typing import Any
 
 from starlette.requests import Request
@@ -13,11 +13,12 @@ from spamfilter.activation import registry
 from spamfilter.bundles import DEFAULT, Bundles
 from spamfilter.classifier.bundle import BundleError, open_bundle
 from spamfilter.config import Config, ConfigError
+from spamfilter.console.aside import aside
 from spamfilter.console.charts import Line, lines, percent
 from spamfilter.console.operating_table import rows
 from spamfilter.console.page import audited, form, needs, page, problem, see_other, services, user
 from spamfilter.console.security.roles import Role
-from spamfilter.model_report import describe, everything, figures, known, short
+from spamfilter.model_report import describe, everything, figures, gate_report, known, short
 from spamfilter.operating_point import bundle_path, resolve_policy
 from spamfilter.shadow import Differences, choose, chosen, differences, shadow_file
 
@@ -36,7 +37,7 @@ _HISTORY_SHOWN = 20
 @needs(Role.ADMIN)
 async def index(request: Request) -> Response:
     """The models that are here, the one in use first, and how the one in the shadow does."""
-    found = await asyncio.to_thread(_overview, services(request).config)
+    found = await aside(_overview, services(request).config)
     did, name = request.query_params.get("did", ""), request.query_params.get("name", "")
     known_name = name if name in {one["name"] for one in found["models"]} else "The model"
     return page(request, "models.html", **found, notice=SAID.get(did, "").format(known_name))
@@ -46,7 +47,7 @@ async def index(request: Request) -> Response:
 async def show(request: Request) -> Response:
     """All that is known of one model."""
     try:
-        found = await asyncio.to_thread(_everything, services(request).config, request.path_params["name"])
+        found = await aside(_everything, services(request).config, request.path_params["name"])
     except BundleError as error:
         return problem(request, 404, str(error))
     return page(request, "model.html", **found)
@@ -58,18 +59,20 @@ async def compare(request: Request) -> Response:
     config = services(request).config
     names = [request.query_params.get(key, DEFAULT) for key in ("a", "b")]
     try:
-        found = [await asyncio.to_thread(_everything, config, name) for name in names]
+        found = [await aside(_everything, config, name) for name in names]
     except BundleError as error:
         return problem(request, 404, str(error))
     both = [dict(figures(side["model"]["metrics"])) for side in found]
     keys = dict.fromkeys(key for side in both for key in side)
-    compared = [(key, *(short(side[key]) if key in side else "" for side in both)) for key in keys]
+    compared = [(key, *(short(side[key]) if key in side else "–" for side in both)) for key in keys]
+    shared = [row for row in compared if "–" not in row[1:]]
+    alone = [row for row in compared if "–" in row[1:]]
     caught = [
         Line(side["name"], style, [(row.ham_lost, row.caught) for row in side["table"] if row.caught is not None])
         for side, style in zip(found, ("accent", "unsure"), strict=True)
     ]
     curve = lines("Spam caught for ham lost", caught, x="ham lost", shown=percent, shown_x=percent)
-    return page(request, "model_compare.html", sides=found, compared=compared, curve=curve)
+    return page(request, "model_compare.html", sides=found, shared=shared, alone=alone, curve=curve)
 
 
 @needs(Role.ADMIN)
@@ -78,7 +81,7 @@ async def activate(request: Request) -> Response:
     config, name = services(request).config, request.path_params["name"]
     why = (await form(request)).get("why", "")[:200]
     try:
-        changed = await asyncio.to_thread(lambda: registry(config).activate(name, why, user(request).name))
+        changed = await aside(lambda: registry(config).activate(name, why, user(request).name))
     except (BundleError, ConfigError) as error:
         return problem(request, 409, str(error))
     if changed:
@@ -91,7 +94,7 @@ async def rollback(request: Request) -> Response:
     """Go back to the model that served before."""
     config, why = services(request).config, (await form(request)).get("why", "")[:200]
     try:
-        name = await asyncio.to_thread(lambda: registry(config).rollback(why, user(request).name))
+        name = await aside(lambda: registry(config).rollback(why, user(request).name))
     except (BundleError, ConfigError) as error:
         return problem(request, 409, str(error))
     await audited(request, "model.rollback", name, why or None)
@@ -103,7 +106,7 @@ async def shadow(request: Request) -> Response:
     """Let a model score beside the one that serves, or end that where no name is given."""
     config, name = services(request).config, (await form(request)).get("name", "")
     try:
-        await asyncio.to_thread(_put_in_shadow, config, name)
+        await aside(_put_in_shadow, config, name)
     except (BundleError, OSError) as error:
         return problem(request, 409, str(error))
     await audited(request, "model.shadow" if name else "model.shadow_off", name)
@@ -129,7 +132,9 @@ def _overview(config: Config) -> dict[str, Any]:
     found: list[dict[str, Any]] = []
     for name, path in known(config):
         more = {"used": path == used, "installed": name in installed, "activated": activated.get(name)}
-        found.append({**describe(name, path), **more})
+        told = describe(name, path)
+        said = {"made": _moment(told.get("created")), "gate": (gate_report(path) or {}).get("sentence")}
+        found.append({**told, **more, **said})
     found.sort(key=lambda one: not one["used"])
     return {
         "models": found,
@@ -140,6 +145,14 @@ def _overview(config: Config) -> dict[str, Any]:
         "share": config.model.shadow_share,
         "changes": _shadowed(config, bundles),
     }
+
+
+def _moment(written: object) -> datetime | None:
+    """The time that a manifest says, if it says one."""
+    try:
+        return datetime.fromisoformat(str(written)).astimezone(UTC)
+    except ValueError:
+        return None
 
 
 def _shadowed(config: Config, bundles: Bundles) -> Differences | str | None:

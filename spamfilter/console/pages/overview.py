@@ -13,6 +13,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from spamfilter.console.aside import aside
 from spamfilter.console.live import stream
 from spamfilter.console.own_process import own_command
 from spamfilter.console.page import needs, page, problem, services
@@ -103,7 +104,7 @@ def _looking(request: Request) -> Looking:
 
 
 async def _drift(behind: Services) -> dict[str, Any]:
-    command, environ = await asyncio.to_thread(own_command, behind.config, "drift", "--json")
+    command, environ = await aside(own_command, behind.config, "drift", "--json")
     quiet = asyncio.subprocess.DEVNULL
     process = await asyncio.create_subprocess_exec(
         "nice", *command, stdin=quiet, stdout=asyncio.subprocess.PIPE, stderr=quiet, env=environ

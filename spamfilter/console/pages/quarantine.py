@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from spamfilter.console.aside import aside
 from spamfilter.console.page import audited, needs, problem, see_other, services, user
 from spamfilter.console.security.roles import Role
 from spamfilter.release import Release, Released
@@ -31,11 +31,12 @@ async def delete(request: Request) -> Response:
 
 async def _act(request: Request, what: str, act: Callable[[str], Released]) -> Response:
     id_ = request.path_params["id"]
+    await audited(request, what, id_)
     try:
-        done = await asyncio.to_thread(act, id_)
+        done = await aside(act, id_)
     except StoreError as error:
+        await audited(request, f"{what}.failed", id_, str(error))
         return problem(request, 409, str(error))
-    await audited(request, what, id_, done.detail)
     return see_other(f"/decisions/{id_}?did={done.disposition}")
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import hmac
 import secrets
 from http import HTTPStatus
@@ -12,6 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from spamfilter.console.aside import aside
 from spamfilter.console.page import anybody, form, page, problem, see_other, services
 from spamfilter.console.security.accounts import Account
 from spamfilter.console.security.caller import is_loopback
@@ -32,7 +32,12 @@ async def enter(request: Request) -> Response:
     if request.state.user is not None:
         return see_other("/")
     link, key = services(request).security.link, request.query_params.get("key", "")
-    if not is_loopback(request.state.address) or not await asyncio.to_thread(link.redeem, key):
+    try:
+        opens = is_loopback(request.state.address) and await aside(link.redeem, key)
+    except OSError as error:
+        detail = f"The next link cannot be written: {error.strerror}. This one is still good; mend that, then open it."
+        return problem(request, HTTPStatus.SERVICE_UNAVAILABLE, detail)
+    if not opens:
         detail = "This link was used already, or is of an earlier start. `spamfilter console link` shows a fresh one."
         return problem(request, HTTPStatus.FORBIDDEN, detail)
     local = User(LOCAL, Role.ADMIN)
@@ -56,14 +61,15 @@ async def check(request: Request) -> Response:
     nonce = request.cookies.get(NONCE, "")
     if not nonce or not hmac.compare_digest(nonce.encode(), given.get("nonce", "").encode()):
         return _page(request, error="The page was open for too long. Try again.", status=HTTPStatus.FORBIDDEN)
-    wait_s = security.limit.wait_s(address, name)
-    if wait_s > 0:
-        text = f"Too many wrong passwords. Try again in {max(1, round(wait_s))} seconds."
-        return _page(request, error=text, name=name, status=HTTPStatus.TOO_MANY_REQUESTS)
-    async with security.hashing:
-        account = await asyncio.to_thread(security.accounts.check, name, given.get("password", ""))
+    async with security.hashing:  # the wait too: of many guesses at once most find that others have failed
+        wait_s = security.limit.wait_s(address, name)
+        if wait_s > 0:
+            text = f"Too many wrong passwords. Try again in {max(1, round(wait_s))} seconds."
+            return _page(request, error=text, name=name, status=HTTPStatus.TOO_MANY_REQUESTS)
+        account = await aside(security.accounts.check, name, given.get("password", ""))
+        if account is None:
+            security.limit.failed(address, name)
     if account is None:
-        security.limit.failed(address, name)
         log.warning("console.sign_in_failed", name=name, address=address)
         text = "Name or password are wrong."
         return _page(request, error=text, name=name, status=HTTPStatus.UNPROCESSABLE_ENTITY)
@@ -86,7 +92,7 @@ def signed_in(request: Request, who: User, then: str, *, account: Account | None
 
 async def _noted(request: Request, who: User, how: str) -> None:
     note = services(request).audit.note
-    await asyncio.to_thread(note, who.name, str(who.role), "sign-in", who.name, how, request.state.address or None)
+    await aside(note, who.name, str(who.role), "sign-in", who.name, how, request.state.address or None)
 
 
 def _page(request: Request, *, error: str = "", name: str = "", status: int = HTTPStatus.OK) -> Response:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import math
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -15,6 +14,7 @@ from starlette.routing import Route
 
 from spamfilter.classifier.bundle import BundleError, open_bundle
 from spamfilter.config import ConfigError
+from spamfilter.console.aside import aside
 from spamfilter.console.charts import Line, lines, percent
 from spamfilter.console.operating_table import Row, config_lines, expected, nearest, rows
 from spamfilter.console.page import needs, page, problem, services
@@ -41,7 +41,7 @@ async def answer(request: Request) -> Response:
 
 async def _answer(request: Request, template: str) -> Response:
     try:
-        found = await asyncio.to_thread(_weighed, services(request), request.query_params)
+        found = await aside(_weighed, services(request), request.query_params)
     except (BundleError, ConfigError) as error:
         return problem(request, 409, str(error))
     except ValueError as error:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -15,6 +14,7 @@ from starlette.routing import Route
 from spamfilter.bundles import Bundles
 from spamfilter.classifier.bundle import BundleError
 from spamfilter.config import Config
+from spamfilter.console.aside import aside
 from spamfilter.console.page import audited, form, needs, page, problem, see_other, services, user, wants_json
 from spamfilter.console.pulse import new_corrections
 from spamfilter.console.sampling import MOST_PROMPT, MOST_TOKENS, command_for, written
@@ -23,6 +23,7 @@ from spamfilter.console.services import Services
 from spamfilter.console.training import Training, TrainingError
 from spamfilter.console.training_runs import (
     METRICS,
+    complaint_in,
     curves,
     metrics,
     outcome_in,
@@ -43,8 +44,8 @@ async def index(request: Request) -> Response:
     config, workflow = services(request).config, _workflow(request)
     return page(
         request, "training.html",
-        **await asyncio.to_thread(_live, config),
-        **await asyncio.to_thread(_around, services(request), workflow),
+        **await aside(_live, config),
+        **await aside(_around, services(request), workflow),
         sample=None,
     )  # fmt: skip
 
@@ -52,7 +53,7 @@ async def index(request: Request) -> Response:
 @needs(Role.ADMIN)
 async def live(request: Request) -> Response:
     """The part of the page that changes while a training runs."""
-    return page(request, "training_live.html", **await asyncio.to_thread(_live, services(request).config))
+    return page(request, "training_live.html", **await aside(_live, services(request).config))
 
 
 @needs(Role.ADMIN)
@@ -86,7 +87,7 @@ async def stop(request: Request) -> Response:
     """Stop what runs."""
     training = _training(services(request).config.state_dir)
     try:
-        job = await asyncio.to_thread(training.stop, user(request).name)
+        job = await aside(training.stop, user(request).name)
     except TrainingError as error:
         return problem(request, 409, str(error))
     await audited(request, "training.stop", job.step)
@@ -103,7 +104,7 @@ async def show_run(request: Request) -> Response:
         return problem(request, 404, str(error))
     if not (folder / METRICS).is_file():
         return problem(request, 404, f"The run {folder.parent.name} has no step {step} that left metrics.")
-    found = await asyncio.to_thread(metrics, folder)
+    found = await aside(metrics, folder)
     return page(request, "training_run.html", run=folder.parent.name, step=step, curves=curves(found, step),
                 last=found[-1] if found else {})  # fmt: skip
 
@@ -114,7 +115,7 @@ async def install(request: Request) -> Response:
     config, given = services(request).config, await form(request)
     try:
         folder = _workflow(request).run(given.get("run", "")) / "bundle"
-        name = await asyncio.to_thread(Bundles(config.state_dir.absolute()).install, folder)
+        name = await aside(Bundles(config.state_dir.absolute()).install, folder)
     except (TrainingError, BundleError) as error:
         return problem(request, 409, str(error))
     await audited(request, "model.install", name)
@@ -132,15 +133,15 @@ async def sample(request: Request) -> Response:
     if wants_json(request):
         return JSONResponse({"text": text})
     config = services(request).config
-    around = await asyncio.to_thread(_around, services(request), _workflow(request))
-    return page(request, "training.html", **await asyncio.to_thread(_live, config), **around, sample=text)
+    around = await aside(_around, services(request), _workflow(request))
+    return page(request, "training.html", **await aside(_live, config), **around, sample=text)
 
 
 async def _begin(request: Request, step: Callable[[], Step]) -> Response:
     training = _training(services(request).config.state_dir)
     try:
         chosen = step()
-        await asyncio.to_thread(
+        await aside(
             training.start, chosen.name, chosen.command, by=user(request).name, folder=chosen.folder,
             environ=chosen.environ,
         )  # fmt: skip
@@ -170,6 +171,7 @@ def _live(config: Config) -> dict[str, Any]:
         "job": job,
         "log": log,
         "outcome": outcome_in(log),
+        "complaint": complaint_in(log),
         "progress": progress_of_log(log) if folder is None else progress_of_run(folder, found),
         "curves": curves(found, "" if job is None else job.step),
     }

@@ -36,6 +36,8 @@ MEANINGS: Mapping[Action, str] = {
     Action.REJECT: "refused for good",
     Action.TEMPFAIL: "to be sent again later",
 }
+MOST_FACTS = 8
+"""So many facts are shown at once, the strongest; the rest can be unfolded."""
 _MOST_REPEATED = 200_000
 """Characters of a text that the page of a form's answer holds again."""
 
@@ -130,6 +132,8 @@ def reasons_shown(request: Request, explained: Explanation | Failure) -> dict[st
         "reasons": weighed(explained),
         "undone": undone(explained),
         "without": without,
+        "facts": [fact for fact in explained.facts if fact.present],
+        "most_facts": MOST_FACTS,
     }
 
 

@@ -5,8 +5,8 @@ It stands outside the routes, so that no page can forget it, and puts what the b
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from http import HTTPStatus
+from typing import Protocol
 
 from starlette.datastructures import Headers
 from starlette.requests import Request
@@ -20,7 +20,15 @@ from spamfilter.console.security.identity import identify
 from spamfilter.console.security.origin import answers_to, from_elsewhere, host_name
 from spamfilter.console.services import Services
 
-Refuse = Callable[[Request, int, str], Response]
+LARGE_BYTES = 256 * 1024
+LARGE_AT_ONCE = 4
+"""So many bodies of more than LARGE_BYTES are read at a time: each is held in memory, several times over."""
+
+
+class Refuse(Protocol):
+    """Makes a page, or JSON, that says why not: `page.problem`."""
+
+    def __call__(self, request: Request, status: int, detail: str, **headers: str) -> Response: ...
 
 
 class Gate:
@@ -34,6 +42,7 @@ class Gate:
         self._services = services
         self._refuse = refuse
         self._loopback = is_loopback(services.settings.listen.host)
+        self._large = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -57,7 +66,19 @@ class Gate:
                 app = self._app
             except ConfigError as error:
                 app = self._refuse(Request(scope), HTTPStatus.SERVICE_UNAVAILABLE, str(error))
-        await app(scope, receive, sent)
+        if scope["state"]["user"] is None or not _is_large(headers):  # of a stranger nothing large is read
+            await app(scope, receive, sent)
+            return
+        if self._large >= LARGE_AT_ONCE:
+            detail = "Other large messages are being read just now. Try again in a moment."
+            app = self._refuse(Request(scope), HTTPStatus.SERVICE_UNAVAILABLE, detail, **{"Retry-After": "5"})
+            await app(scope, receive, sent)
+            return
+        self._large += 1
+        try:
+            await app(scope, receive, sent)
+        finally:
+            self._large -= 1
 
     def _refusal(self, scope: Scope, headers: Headers) -> Response | None:
         """The answer to a request that must not come in, whoever sent it."""
@@ -69,6 +90,8 @@ class Gate:
             limit = self._services.config.engine.max_message_mib
             detail = f"Larger than {limit} MiB, the most that is scanned (`engine.max_message_mib`)."
             return self._refuse(Request(scope), HTTPStatus.REQUEST_ENTITY_TOO_LARGE, detail)
+        elif not _is_plain(headers):
+            return self._refuse(Request(scope), HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "Forms are read in UTF-8.")
         else:
             return None
         return self._refuse(Request(scope), HTTPStatus.FORBIDDEN, detail)
@@ -78,3 +101,14 @@ def _length(headers: Headers) -> int:
     """What the request says of its body; 0 where it does not, and where the server will count."""
     text = headers.get("content-length", "")
     return int(text) if text.isdecimal() else 0
+
+
+def _is_large(headers: Headers) -> bool:
+    """Whether a body has many bytes, or does not say how many."""
+    return "transfer-encoding" in headers or _length(headers) > LARGE_BYTES
+
+
+def _is_plain(headers: Headers) -> bool:
+    """False for a form in an encoding other than browsers send: some make text of it that is none."""
+    media_type, _, more = headers.get("content-type", "").lower().partition(";")
+    return media_type.strip() != "multipart/form-data" or "charset" not in more or "utf-8" in more

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hmac
 import secrets
+import threading
 from pathlib import Path
 from urllib.parse import urlencode
 
@@ -26,6 +27,7 @@ class SignInLink:
         self._path = folder / NAME
         self._origin = ""
         self._key = ""
+        self._turn = threading.Lock()
 
     def begin(self, origin: str) -> None:
         """Write a fresh link, such as http://127.0.0.1:11380/enter?key=... Raises OSError."""
@@ -41,18 +43,23 @@ class SignInLink:
     @property
     def url(self) -> str:
         """The link as it stands now; "" where there is none."""
-        return f"{self._origin}{PATH}?{urlencode({'key': self._key})}" if self._key else ""
+        return self._with(self._key) if self._key else ""
 
     def redeem(self, key: str) -> bool:
-        """True for the right key, which is then used up. Raises OSError."""
-        if not self._key or not hmac.compare_digest(key.encode("utf-8", "replace"), self._key.encode()):
-            return False
-        self._renew()
-        return True
+        """True for the right key, which is then used up. Raises OSError, and then it is not. For any thread."""
+        with self._turn:
+            if not self._key or not hmac.compare_digest(key.encode("utf-8", "replace"), self._key.encode()):
+                return False
+            self._renew()
+            return True
 
     def _renew(self) -> None:
-        self._key = secrets.token_urlsafe(32)
-        write_private(self._path, f"{self.url}\n")
+        key = secrets.token_urlsafe(32)
+        write_private(self._path, f"{self._with(key)}\n")
+        self._key = key
+
+    def _with(self, key: str) -> str:
+        return f"{self._origin}{PATH}?{urlencode({'key': key})}"
 
 
 def written_link(folder: Path) -> str | None:

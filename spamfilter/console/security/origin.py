@@ -42,4 +42,7 @@ def from_elsewhere(method: str, headers: Headers) -> bool:
     origin = headers.get("origin")
     if origin is None:
         return False
-    return origin == "null" or urlsplit(origin).netloc.lower() != headers.get("host", "").lower()
+    try:
+        return origin == "null" or urlsplit(origin).netloc.lower() != headers.get("host", "").lower()
+    except ValueError:  # no browser's
+        return True

@@ -1,6 +1,6 @@
 // Moves through the decisions by keyboard, and marks them without leaving the page.
 
-import { element, post, say } from "/static/console.js";
+import { ask, element, post, say } from "/static/console.js";
 
 const rows = [...document.querySelectorAll("#decisions tbody tr")];
 const one = document.getElementById("decision");
@@ -64,6 +64,16 @@ document.getElementById("list")?.addEventListener("change", () => {
   const count = rows.filter((row) => row.querySelector("input:checked")).length;
   ticked.textContent = count ? `${count} ticked` : "Tick messages to mark several.";
 });
+
+// the model takes a second to say why: the rest of the page need not wait
+const why = document.getElementById("why");
+if (why) {
+  const line = why.querySelector("p");
+  line.textContent = "The model reads it again …";
+  ask(why.dataset.url, { as: "text" })
+    .then((html) => why.replaceChildren(...new DOMParser().parseFromString(html, "text/html").body.childNodes))
+    .catch((error) => (line.textContent = error.message));
+}
 
 // "back" leads to the page of the list that one came from
 const back = document.getElementById("back");

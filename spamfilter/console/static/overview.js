@@ -24,7 +24,8 @@ if (!document.hidden) follow();
 window.addEventListener("pagehide", () => events?.close());
 
 const drift = document.getElementById("drift");
-if (drift.textContent.startsWith("Loading")) {
+if (drift) {
+  drift.textContent = "Looking at the mail …";
   ask(drift.dataset.url)
     .then((found) => {
       drift.textContent = found.sentence;

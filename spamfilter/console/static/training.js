@@ -1,10 +1,23 @@
 // Follows a training while it runs, and shows what the pretrained GPT writes without leaving the page.
 
-import { post, say } from "/static/console.js";
+import { localTimes, post, say } from "/static/console.js";
 import { refresh } from "/static/refresh.js";
 
 const EVERY_MS = 2000;
 const training = document.getElementById("training");
+
+/** What a training has changed around it: labels that count as new, runs, outcomes, and buttons that work again. */
+async function renew() {
+  const response = await fetch(location.pathname);
+  if (!response.ok) return;
+  const fresh = new DOMParser().parseFromString(await response.text(), "text/html");
+  localTimes(fresh);
+  for (const part of document.querySelectorAll("[data-renewed]")) {
+    const found = fresh.getElementById(part.id);
+    if (found) part.replaceWith(found);
+  }
+  for (const button of document.querySelectorAll("form button[disabled]")) button.disabled = false;
+}
 
 async function follow() {
   const wasRunning = document.getElementById("t-job").dataset.running === "yes";
@@ -17,7 +30,7 @@ async function follow() {
     }
     if (document.getElementById("t-job").dataset.running === "no") {
       say(document.getElementById("t-job-title").textContent);
-      for (const button of document.querySelectorAll("form button[disabled]")) button.disabled = false;
+      await renew();
     }
   }
   setTimeout(follow, EVERY_MS);

@@ -112,9 +112,28 @@ async def test_one_decision_shows_all_that_is_known(served: Served) -> None:
     page = (await (await served.client("viewer")).get(f"/decisions/{one.message_id}")).text
     assert one.message_id in page
     assert "refused by next hop" in page
-    assert '<mark class="spam-' in page
-    assert "viagra" in page
     assert "Mark spam" not in page, "a viewer only looks"
+
+
+async def test_the_reasons_come_apart_or_with_the_page_where_there_are_no_scripts(served: Served) -> None:
+    one = await decided(served, SPAM % 1)
+    client = await served.client("viewer")
+    path = f"/decisions/{one.message_id}"
+    bare = (await client.get(path)).text
+    assert f'data-url="{path}/why"' in bare
+    assert f'href="{path}?why"' in bare
+    assert "<mark" not in bare
+    for told in (await client.get(f"{path}/why"), await client.get(f"{path}?why")):
+        assert told.status_code == 200
+        assert '<mark class="spam-' in told.text
+        assert "viagra" in told.text
+
+
+async def test_what_is_not_kept_any_more_cannot_be_explained(served: Served) -> None:
+    one = await decided(served, SPAM % 1, kept=False)
+    answer = await (await served.client("viewer")).get(f"/decisions/{one.message_id}/why")
+    assert answer.status_code == 404
+    assert "not kept here any more" in answer.text
 
 
 async def test_a_message_that_is_not_kept_is_said_to_be_so(served: Served) -> None:

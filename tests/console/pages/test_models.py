@@ -52,6 +52,18 @@ async def test_two_are_compared_figure_by_figure(served: Served, bundles: Bundle
     page = (await (await served.client("admin")).get("/models/compare?a=default&b=other")).text
     assert "SpamAssassin test: ensemble.roc_auc" in page
     assert 'class="differs"' not in page, "they are the same model"
+    assert "only one of them has" not in page
+
+
+async def test_figures_of_one_alone_are_folded_away(served: Served, bundles: Bundles) -> None:
+    manifest = bundles.path("other") / "manifest.json"
+    manifest.write_text(json.dumps({**json.loads(manifest.read_text()), "metrics": {}}))
+    page = (await (await served.client("admin")).get("/models/compare?a=default&b=other")).text
+    assert "No figure was measured for both." in page
+    assert '<a href="/models/of/other">gate measured of other</a>' in page
+    assert "figures that only one of them has" in page
+    listed = (await (await served.client("admin")).get("/models")).text
+    assert "Refused: &lt;b&gt;worse&lt;/b&gt;." in listed and "not measured on the corpora" in listed
 
 
 @pytest.mark.parametrize("path", ["/models/of/none", "/models/of/../../etc", "/models/compare?a=default&b=%2Fetc"])

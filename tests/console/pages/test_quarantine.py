@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
+import pytest
+
+from spamfilter.store.database import StoreError
 from spamfilter.store.maildir import Maildir
 from spamfilter.verdict import Disposition
 from tests.console.pages.mail import SPAM, decided
@@ -48,4 +52,28 @@ async def test_a_deleted_message_is_gone(served: Served) -> None:
     again = await client.post_form(f"/decisions/{id_}/delete")
     assert again.status_code == 409
     assert "in the quarantine" in again.text
-    assert [note.action for note in served.audit.notes] == ["quarantine.delete"]
+    actions = [note.action for note in served.audit.notes]
+    assert actions == ["quarantine.delete", "quarantine.delete", "quarantine.delete.failed"]
+
+
+@pytest.mark.parametrize("act", ["release", "delete"])
+async def test_what_cannot_be_noted_is_not_done(served: Served, act: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    id_, quarantine = await held(served)
+
+    def full(*note: object) -> None:
+        raise StoreError("the audit cannot be written: database or disk is full")
+
+    monkeypatch.setattr(served.audit, "note", full)
+    answer = await (await served.client("operator")).post_form(f"/decisions/{id_}/{act}")
+    assert answer.status_code == 503
+    assert "audit cannot be written" in answer.text
+    assert len(list((quarantine / "new").iterdir())) == 1
+    assert not served.config.path(served.config.smtp.maildir).exists()
+
+
+async def test_of_two_clicks_at_once_one_releases(served: Served) -> None:
+    id_, _ = await held(served)
+    client = await served.client("operator")
+    answers = await asyncio.gather(*(client.post_form(f"/decisions/{id_}/release") for _ in range(2)))
+    assert sorted(answer.status_code for answer in answers) == [303, 409]
+    assert len(list((served.config.path(served.config.smtp.maildir) / "new").iterdir())) == 1

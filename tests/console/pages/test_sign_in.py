@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import errno
 import ipaddress
+import os
 import re
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -11,7 +14,9 @@ import httpx
 import pytest
 
 from spamfilter.console.security.identity import COOKIE
+from spamfilter.console.security.login import FREE_TRIES
 from spamfilter.console.security.roles import Role
+from spamfilter.console.services import HASHED_AT_ONCE
 from tests.console.conftest import Serve
 from tests.console.serving import Browser, Proxy, Served, Settings
 
@@ -21,6 +26,10 @@ LOOPBACK = (ipaddress.ip_network("127.0.0.0/8"),)
 
 def with_account(served: Served, name: str = "ann", role: Role = Role.OPERATOR) -> None:
     served.services.security.accounts.add(name, role, PASSWORD, "2026-01-01T00:00:00+00:00")
+
+
+def disk_is_full(descriptor: int) -> None:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 async def sign_in(client: Browser, name: str, password: str, then: str = "/") -> httpx.Response:
@@ -111,6 +120,27 @@ async def test_guessing_has_to_wait_and_the_right_password_too(served: Served) -
     answer = await sign_in(client, "ann", PASSWORD)
     assert answer.status_code == 429
     assert "Try again in" in answer.text
+
+
+async def test_many_guesses_at_once_are_not_more_than_one_after_another(served: Served) -> None:
+    with_account(served)
+    client = await served.client()
+    nonce = re.search(r'name="nonce" value="([^"]+)"', (await client.get("/login")).text)
+    assert nonce is not None
+    fields = {"nonce": nonce[1], "name": "ann", "password": "wrong"}
+    answers = await asyncio.gather(*(client.post("/login", data=fields) for _ in range(20)))
+    checked = [answer.status_code for answer in answers].count(422)
+    assert checked <= FREE_TRIES + HASHED_AT_ONCE - 1
+
+
+async def test_a_link_that_cannot_be_replaced_is_not_used_up(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    link = way(served)
+    with monkeypatch.context() as full:
+        full.setattr("spamfilter.console.security.private_file.os.fsync", disk_is_full)
+        answer = await (await served.client()).get(link)
+    assert answer.status_code == 503
+    assert "No space left on device" in answer.text
+    assert (await (await served.client()).get(link)).headers["location"] == "/"
 
 
 async def test_who_is_called_by_markup_stays_text(served: Served) -> None:

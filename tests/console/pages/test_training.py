@@ -6,6 +6,7 @@ import asyncio
 import json
 import sys
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,11 @@ from spamfilter.console import training_steps
 from spamfilter.console.pages import training
 from spamfilter.console.training import Training
 from spamfilter.console.training_steps import Step
+from spamfilter.retrainings import Outcome
+from spamfilter.store.labels import LabelStore
+from spamfilter.verdict import Label
 from tests.console.serving import Browser, Served
+from tests.store.labelling import ALICE, example, mail
 
 
 @pytest.fixture
@@ -92,6 +97,31 @@ async def test_a_log_of_strangers_is_text(served: Served, client: Browser) -> No
     assert "&lt;script&gt;x" in page
     assert "\u202e" not in page
     assert "Begun by &lt;i&gt;" in page
+
+
+async def test_a_training_that_cannot_be_says_why(served: Served, client: Browser) -> None:
+    folder = Training(served.config.state_dir).folder
+    folder.mkdir(parents=True, exist_ok=True)
+    job = {"step": "retrain", "command": [], "folder": "", "by": "ann", "started": "2026-01-01T00:00:00+00:00",
+           "group": 1, "ended": "2026-01-01T00:01:00+00:00", "code": 2, "stopped_by": "", "running": False}  # fmt: skip
+    (folder / "job.json").write_text(json.dumps(job))
+    (folder / "job.log").write_text("error: there are no <labels> yet\n")
+    page = (await client.get("/training/live")).text
+    assert '<p class="notice bad">there are no &lt;labels&gt; yet</p>' in page
+
+
+async def test_what_a_retraining_saw_is_not_new(served: Served, client: Browser) -> None:
+    labels = LabelStore(served.services.database)
+    labels.open()
+    seen = datetime(2026, 1, 1, tzinfo=UTC)
+    labels.record(example(mail("seen")), Label.SPAM, ALICE, time=seen)
+    labels.record(example(mail("new")), Label.HAM, ALICE, time=seen + timedelta(seconds=1))
+    labels.close()
+    ended = Outcome(seen, seen, 1, "new", "old", True, "Passed.", None, False)
+    folder = served.config.state_dir / "retrain" / "20260101T000000"
+    folder.mkdir(parents=True)
+    (folder / "outcome.json").write_text(json.dumps(ended.as_json()))
+    assert "New labels: 0 spam, 1 ham." in (await client.get("/training")).text
 
 
 async def test_it_writes(served: Served, client: Browser, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -114,6 +114,17 @@ async def test_hostile_text_is_text_wherever_it_is_shown(serve: Serve) -> None:
     assert page.count("&lt;script&gt;") >= 5
 
 
+async def test_many_facts_are_folded_behind_the_strongest(serve: Serve) -> None:
+    engine = ExplainingEngine()
+    facts = tuple(FactPart(f"f{n}", f"Fact {n}.", True, 1.0 / (n + 1)) for n in range(11))
+    engine.explanation = Explanation(score(0.99), 4.6, 1.6, (), facts, {}, 0.0, (), "x", "")
+    client = await (await serve(engine=engine)).client("viewer")
+    reasons = (await bare(client, "reasons", b"x")).partition("<h2>Facts</h2>")[2]
+    shown, _, folded = reasons.partition("<details>")
+    assert "Fact 7." in shown and "Fact 8." not in shown
+    assert "3 more that moved it less" in folded and "Fact 10." in folded
+
+
 async def test_signs_that_hide_are_seen(client: Browser) -> None:
     reasons = await bare(client, "reasons", b"Subject: hi\n\ninvoice\xe2\x80\xaegpj.exe")
     assert "\u202e" not in reasons

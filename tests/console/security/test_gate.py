@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 
 import pytest
@@ -9,7 +10,10 @@ from starlette.routing import Mount, Route
 
 from spamfilter.console.app import ROUTES, application, every_route
 from spamfilter.console.page import anybody
+from spamfilter.console.security.gate import LARGE_AT_ONCE, LARGE_BYTES
 from spamfilter.console.security.roles import Role
+from spamfilter.message import Message
+from spamfilter.verdict import Failure, Score
 from tests.console.conftest import Serve
 from tests.console.serving import Served, Settings
 
@@ -105,6 +109,7 @@ async def test_a_configured_name_is_answered(serve: Serve) -> None:
         {"Sec-Fetch-Site": "same-site"},
         {"Origin": "https://evil.example"},
         {"Origin": "null"},
+        {"Origin": "http://["},
     ],
 )
 async def test_another_sites_page_cannot_post(served: Served, headers: dict[str, str]) -> None:
@@ -112,6 +117,44 @@ async def test_another_sites_page_cannot_post(served: Served, headers: dict[str,
     answer = await client.post("/v1/scan", content=b"hi", headers={"Content-Type": "text/plain", **headers})
     assert answer.status_code == 403
     assert served.engine.seen == []  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("charset", ["unicode_escape", "idna", "utf-7"])
+async def test_a_form_in_an_encoding_that_no_browser_sends_is_refused(served: Served, charset: str) -> None:
+    part = b'--x\r\nContent-Disposition: form-data; name="nonce"\r\n\r\n\\ud800\r\n--x--\r\n'
+    client = await served.client()
+    await client.get("/login")
+    headers = {"Content-Type": f'multipart/form-data; boundary=x; charset="{charset}"'}
+    assert (await client.post("/login", content=part, headers=headers)).status_code == 415
+
+
+async def test_only_some_large_bodies_are_read_at_a_time(served: Served) -> None:
+    client = await served.client()
+    large = b"x" * (LARGE_BYTES + 1)
+    plain = {"Content-Type": "text/plain"}
+    begun, held = asyncio.Semaphore(0), asyncio.Event()
+    score = served.engine.score
+
+    async def slow(message: Message) -> Score | Failure:
+        if len(message.raw) > LARGE_BYTES:
+            begun.release()
+            await held.wait()
+        return await score(message)
+
+    served.engine.score = slow  # type: ignore[method-assign]
+    slow_ones = [
+        asyncio.create_task(client.post("/v1/scan", content=large, headers=plain)) for _ in range(LARGE_AT_ONCE)
+    ]
+    try:
+        for _ in slow_ones:
+            await begun.acquire()
+        answer = await client.post("/v1/scan", content=large, headers=plain)
+        assert answer.status_code == 503 and "Retry-After" in answer.headers
+        assert (await client.post("/v1/scan", content=b"small", headers=plain)).status_code == 200
+    finally:
+        held.set()
+    assert {(await one).status_code for one in slow_ones} == {200}
+    assert (await client.post("/v1/scan", content=large, headers=plain)).status_code == 200
 
 
 @pytest.mark.parametrize("path", ["/login", "/keys", "/nothing", "/static/console.css", "/static/none", "/v1/scan"])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
@@ -22,6 +24,20 @@ def test_a_key_opens_once_and_the_next_one_is_written(tmp_path: Path) -> None:
     assert not link.redeem(first)
     assert key(link) != first
     assert written_link(tmp_path / "console") == link.url
+
+
+def test_of_many_who_come_at_once_one_gets_in(tmp_path: Path) -> None:
+    link = SignInLink(tmp_path)
+    link.begin("http://127.0.0.1:1")
+    first = key(link)
+    start = threading.Barrier(8)
+
+    def come(_: int) -> bool:
+        start.wait()
+        return link.redeem(first)
+
+    with ThreadPoolExecutor(8) as many:
+        assert [*many.map(come, range(8))].count(True) == 1
 
 
 def test_at_the_end_nobody_comes_in(tmp_path: Path) -> None:
