@@ -11,8 +11,9 @@ from sqlalchemy import Engine, insert, select
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import SQLAlchemyError
 
-from spamfilter.store.database import StoreError, open_database, reason, require_current, shown
+from spamfilter.store.database import StoreError, open_database, reason, shown
 from spamfilter.store.decision_rows import bounded
+from spamfilter.store.reading import Reading
 from spamfilter.store.schema import audit
 
 
@@ -40,9 +41,9 @@ class Audit:
     def __init__(self, url: URL) -> None:
         """Raises StoreError: the tables are made by whoever serves."""
         self._url = url
-        self._reading = open_database(url, writer=False)
+        self._reading = Reading(url, "the audit's rows")
         self._writing: Engine | None = None
-        require_current(self._reading)
+        self._reading.open()
 
     def __enter__(self) -> Self:
         return self
@@ -52,7 +53,7 @@ class Audit:
 
     def close(self) -> None:
         """Let go of the database."""
-        self._reading.dispose()
+        self._reading.close()
         if self._writing is not None:
             self._writing.dispose()
 
@@ -94,8 +95,4 @@ class Audit:
         if before is not None:
             wanted.append(column.id < before)
         statement = select(audit).where(*wanted).order_by(column.id.desc()).limit(limit)
-        try:
-            with self._reading.connect() as connection:
-                return [Deed(*row) for row in connection.execute(statement)]
-        except SQLAlchemyError as error:
-            raise StoreError(f"{shown(self._url)}: the audit cannot be read: {reason(error)}") from None
+        return [Deed(*tuple(row)) for row in self._reading.rows(statement)]

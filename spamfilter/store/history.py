@@ -9,10 +9,10 @@ from typing import Any, Self
 
 from sqlalchemy import ColumnElement, Row, func, literal, or_, select, tuple_
 from sqlalchemy.engine import URL
-from sqlalchemy.exc import SQLAlchemyError
 
-from spamfilter.store.database import StoreError, open_database, reason, require_current, shown
+from spamfilter.store.database import StoreError
 from spamfilter.store.parties import ESCAPE, anyone_like, recipient_like, sender_like
+from spamfilter.store.reading import Reading
 from spamfilter.store.schema import decisions
 from spamfilter.store.tallies import UNSCANNED
 from spamfilter.verdict import Action, Disposition, Label
@@ -160,9 +160,8 @@ class History:
     """
 
     def __init__(self, url: URL) -> None:
-        self._url = url
-        self._engine = open_database(url, writer=False)
-        require_current(self._engine)
+        self._reading = Reading(url, "the decisions")
+        self._reading.open()
 
     def __enter__(self) -> Self:
         return self
@@ -172,7 +171,7 @@ class History:
 
     def close(self) -> None:
         """Let go of the database."""
-        self._engine.dispose()
+        self._reading.close()
 
     def page(self, where: Filter | None = None, *, limit: int = 50, before: str | None = None) -> list[LoggedDecision]:
         """The newest decisions, newest first, at most `limit`, however long the looking takes."""
@@ -217,7 +216,7 @@ class History:
             raise UnknownDecisionError("an id is needed; `spamfilter decisions list` shows them")
         upto = column.id < prefix[:-1] + chr(min(ord(prefix[-1]) + 1, 0x10FFFF))  # LIKE would not use the primary key
         statement = select(*_SHOWN).where(column.id >= prefix, upto).order_by(column.id).limit(3)
-        found = [_logged(row) for row in self._rows(statement)]
+        found = [_logged(row) for row in self._reading.rows(statement)]
         exact = [decision for decision in found if decision.id == prefix]
         if exact or len(found) == 1:
             return (exact or found)[0]
@@ -228,7 +227,9 @@ class History:
 
     def _newest(self, where: Filter | None, limit: int, further: Sequence[ColumnElement[bool]]) -> list[LoggedDecision]:
         clauses = [*(where or Filter()).clauses(), *further]
-        return [_logged(row) for row in self._rows(select(*_SHOWN).where(*clauses).order_by(*_NEWEST).limit(limit))]
+        return [
+            _logged(row) for row in self._reading.rows(select(*_SHOWN).where(*clauses).order_by(*_NEWEST).limit(limit))
+        ]
 
     def _end(
         self, where: Filter | None, rows: int, further: Sequence[ColumnElement[bool]]
@@ -238,14 +239,14 @@ class History:
         since = [] if where is None or where.since is None else [column.time >= where.since]
         until = [] if where is None or where.until is None else [column.time < where.until]
         ordered = select(column.time, column.id).where(*further, *since, *until).order_by(*_NEWEST)
-        for time, id_ in map(tuple, self._rows(ordered.offset(rows - 1).limit(1))):
+        for time, id_ in map(tuple, self._reading.rows(ordered.offset(rows - 1).limit(1))):
             return time, id_
         return None
 
     def _count(self, where: Filter | None, further: Sequence[ColumnElement[bool]], most: int | None) -> int:
         clauses = [*(where or Filter()).clauses(), *further]
         counted = select(literal(1)).select_from(decisions).where(*clauses).limit(most).subquery()
-        return int(self._rows(select(func.count()).select_from(counted))[0][0])
+        return int(self._reading.rows(select(func.count()).select_from(counted))[0][0])
 
     def _key(self, before: str) -> ColumnElement[Any]:
         microseconds, dot, id_ = before.partition(".")
@@ -253,13 +254,6 @@ class History:
             return _key_of(_EPOCH + timedelta(microseconds=int(microseconds)), id_)
         last = self.get(before)
         return _key_of(last.time, last.id)
-
-    def _rows(self, statement: Any) -> Sequence[Row[Any]]:
-        try:
-            with self._engine.connect() as connection:
-                return connection.execute(statement).all()
-        except SQLAlchemyError as error:
-            raise StoreError(f"{shown(self._url)}: the decision log cannot be read: {reason(error)}") from None
 
 
 def _logged(row: Row[Any]) -> LoggedDecision:

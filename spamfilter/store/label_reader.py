@@ -12,16 +12,16 @@ from datetime import datetime
 from pathlib import Path
 from typing import IO, Any, Self
 
-from sqlalchemy import ColumnElement, Engine, Row, and_, func, or_, select
+from sqlalchemy import ColumnElement, Row, and_, func, or_, select
 from sqlalchemy.engine import URL
-from sqlalchemy.exc import SQLAlchemyError
 
 from spamfilter.correction import Correction, Provenance
 from spamfilter.document import EXTRACTION, extract
 from spamfilter.message import Kind
-from spamfilter.store.database import StoreError, open_database, reason, require_current, shown
+from spamfilter.store.database import StoreError, shown
 from spamfilter.store.examples import Labelled, Remembered, reading_of, unpack_document
 from spamfilter.store.label_lines import write_lines
+from spamfilter.store.reading import Reading
 from spamfilter.store.schema import examples, labels
 from spamfilter.store.seal import Sealer, SealError
 from spamfilter.verdict import Label
@@ -48,7 +48,7 @@ class LabelReader:
     def __init__(self, url: URL, *, seal: Sealer | None = None) -> None:
         self._url = url
         self._seal = seal
-        self._engine: Engine | None = None
+        self._reading = Reading(url, "the labels")
 
     def __enter__(self) -> Self:
         self.open()
@@ -64,28 +64,20 @@ class LabelReader:
             raise StoreError(
                 f"{shown(self._url)}: there are no labels yet; `spamfilter learn` takes them (is --state-dir right?)"
             )
-        engine = open_database(self._url, writer=False)
-        try:
-            require_current(engine)
-        except BaseException:
-            engine.dispose()
-            raise
-        self._engine = engine
+        self._reading.open()
 
     def close(self) -> None:
         """Let go of the database."""
-        if self._engine is not None:
-            self._engine.dispose()
-            self._engine = None
+        self._reading.close()
 
     def label_of(self, content: str) -> Label | None:
         """The label that stands, or None."""
-        found = self._rows(select(examples.c.label).where(examples.c.content == content))
+        found = self._reading.rows(select(examples.c.label).where(examples.c.content == content))
         return Label(found[0][0]) if found else None
 
     def get(self, content: str) -> Labelled | None:
         """All that is kept of one content, or None."""
-        found = self._rows(select(examples).where(examples.c.content == content))
+        found = self._reading.rows(select(examples).where(examples.c.content == content))
         return self._labelled(found[0]) if found else None
 
     def labelled(
@@ -112,7 +104,7 @@ class LabelReader:
                 beyond = column.time < time if newest_first else column.time > time
                 tied = column.content < content if newest_first else column.content > content
                 further.append(or_(beyond, and_(column.time == time, tied)))
-            page = self._rows(select(examples).where(*wanted, *further).order_by(*order).limit(PAGE))
+            page = self._reading.rows(select(examples).where(*wanted, *further).order_by(*order).limit(PAGE))
             for row in page:
                 yield self._labelled(row)
             if len(page) < PAGE:
@@ -130,7 +122,7 @@ class LabelReader:
             .order_by(column.time.desc(), column.content.desc())
             .limit(most)
         )
-        rows = [row._mapping for row in self._rows(statement)]
+        rows = [row._mapping for row in self._reading.rows(statement)]
         return [
             Remembered(
                 row["content"],
@@ -148,7 +140,7 @@ class LabelReader:
         wanted: list[ColumnElement[bool]] = [column.undone.is_not(None) if undone else column.undone.is_(None)]
         if content is not None:
             wanted.append(column.content == content)
-        return [_correction(row) for row in self._rows(select(labels).where(*wanted).order_by(column.id))]
+        return [_correction(row) for row in self._reading.rows(select(labels).where(*wanted).order_by(column.id))]
 
     def counts(self) -> Counts:
         """How many examples stand under each label."""
@@ -156,7 +148,7 @@ class LabelReader:
         statement = select(column.who, column.label, func.count()).group_by(column.who, column.label)
         by_label = dict.fromkeys((Label.HAM, Label.SPAM), 0)
         by_who: dict[str, dict[Label, int]] = {}
-        for who, given, count in (tuple(row) for row in self._rows(statement)):
+        for who, given, count in (tuple(row) for row in self._reading.rows(statement)):
             label = Label(given)
             by_label[label] += count
             by_who.setdefault(who, {})[label] = count
@@ -168,7 +160,7 @@ class LabelReader:
         if len(wanted) < _SHORTEST_PREFIX or wanted.strip("0123456789abcdef"):
             raise StoreError(f"{prefix!r} is no hash; `spamfilter labels list` shows them (four digits are enough)")
         statement = select(examples.c.content).where(examples.c.content.startswith(wanted)).limit(2)
-        found = [str(row[0]) for row in self._rows(statement)]
+        found = [str(row[0]) for row in self._reading.rows(statement)]
         if len(found) > 1:
             raise StoreError(f"several contents begin with {prefix}; write more of the hash")
         if not found:
@@ -178,15 +170,6 @@ class LabelReader:
     def export(self, stream: IO[bytes]) -> int:
         """Write everything as JSON lines, unsealed, oldest first; how many lines."""
         return write_lines(self, stream)
-
-    def _rows(self, statement: Any) -> list[Row[Any]]:
-        if self._engine is None:
-            raise StoreError(f"{shown(self._url)}: the labels are closed")
-        try:
-            with self._engine.connect() as connection:
-                return list(connection.execute(statement).all())
-        except SQLAlchemyError as error:
-            raise StoreError(f"{shown(self._url)}: the labels cannot be read: {reason(error)}") from None
 
     def _labelled(self, row: Row[Any]) -> Labelled:
         held = row._mapping

@@ -152,7 +152,7 @@ class LabelStore(LabelReader):
 
     def last_said(self, content: str) -> datetime | None:
         """When anything last happened to a content: said, taken back or forgotten."""
-        rows = self._rows(select(labels.c.time, labels.c.undone).where(labels.c.content == content))
+        rows = self._reading.rows(select(labels.c.time, labels.c.undone).where(labels.c.content == content))
         return max((moment for row in rows for moment in row if moment is not None), default=None)
 
     def prune(self, *, now: datetime | None = None) -> int:
@@ -162,7 +162,7 @@ class LabelStore(LabelReader):
         before = (now or datetime.now(UTC)) - self._retention
         old = select(examples.c.content).where(examples.c.time < before).limit(_CHUNK)
         gone = 0
-        while self._rows(old):
+        while self._reading.rows(old):
 
             def pruned(connection: Connection) -> int:
                 found = list(connection.execute(old).scalars())
@@ -173,7 +173,7 @@ class LabelStore(LabelReader):
             gone += self._write(pruned)
         kept = select(examples.c.content)
         stale = and_(labels.c.time < before, labels.c.content.not_in(kept))
-        if self._rows(select(labels.c.id).where(stale).limit(1)):
+        if self._reading.rows(select(labels.c.id).where(stale).limit(1)):
             self._write(lambda to: to.execute(delete(labels).where(stale)))
         return gone
 
@@ -182,7 +182,7 @@ class LabelStore(LabelReader):
         if self._seal is None:
             raise SealError("there is no key to seal with; `spamfilter labels key` makes one")
         sealed = 0
-        while found := self._rows(select(examples.c.content).where(examples.c.sealed.is_(False)).limit(_CHUNK)):
+        while found := self._reading.rows(select(examples.c.content).where(examples.c.sealed.is_(False)).limit(_CHUNK)):
             for (content,) in found:
 
                 def closed(connection: Connection, content: str = content) -> None:

@@ -12,13 +12,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Self
 
-from sqlalchemy import Engine, Row, Select, delete, insert, select, update
+from sqlalchemy import Engine, Row, delete, insert, select, update
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import SQLAlchemyError
 
 from spamfilter.classifier.sampled import Sampled, is_open
-from spamfilter.store.database import StoreError, open_database, reason, require_current, shown
+from spamfilter.store.database import StoreError, open_database, reason, shown
 from spamfilter.store.examples import storable
+from spamfilter.store.reading import Reading
 from spamfilter.store.schema import samples
 from spamfilter.store.seal import Sealer, SealError
 
@@ -41,23 +42,15 @@ class SampleReader:
 
     def __init__(self, url: URL, *, seal: Sealer | None = None) -> None:
         self._url, self._seal = url, seal
-        self._engine: Engine | None = None
+        self._reading = Reading(url, "the samples")
 
     def open(self) -> None:
         """Connect; the tables must be there (`DecisionStore.open` makes them)."""
-        engine = open_database(self._url, writer=False)
-        try:
-            require_current(engine)
-        except BaseException:
-            engine.dispose()
-            raise
-        self._engine = engine
+        self._reading.open()
 
     def close(self) -> None:
         """Let go of the database."""
-        if self._engine is not None:
-            self._engine.dispose()
-            self._engine = None
+        self._reading.close()
 
     def __enter__(self) -> Self:
         self.open()
@@ -75,7 +68,7 @@ class SampleReader:
         held = (column.inputs.is_not(None), column.model_id.in_(models))
         wanted = select(column.time, column.model_id, column.inputs).where(*held)
         found = []
-        for row in self._rows(wanted.order_by(column.time.desc(), column.id.desc()).limit(most)):
+        for row in self._reading.rows(wanted.order_by(column.time.desc(), column.id.desc()).limit(most)):
             inputs = self._opened(row)
             if inputs is not None:
                 found.append(inputs)
@@ -88,7 +81,7 @@ class SampleReader:
         last = 0
         while True:
             page = wanted.where(column.time >= since, column.id > last).order_by(column.id).limit(_PAGE)
-            rows = self._rows(page)
+            rows = self._reading.rows(page)
             for row in rows:
                 yield Trait(row.time, row.model_id, row.language, row.unknown)
             if len(rows) < _PAGE:
@@ -105,15 +98,6 @@ class SampleReader:
             return self._seal.open(inputs, _place(row.model_id, row.time))
         except SealError:
             return None
-
-    def _rows(self, wanted: Select[Any]) -> list[Row[Any]]:
-        if self._engine is None:
-            raise StoreError(f"{shown(self._url)}: the samples are closed")
-        try:
-            with self._engine.connect() as connection:
-                return list(connection.execute(wanted).all())
-        except SQLAlchemyError as error:
-            raise StoreError(f"{shown(self._url)}: the samples cannot be read: {reason(error)}") from None
 
 
 class SampleStore(SampleReader):
@@ -169,11 +153,11 @@ class SampleStore(SampleReader):
         aged = column.time < moment - timedelta(days=self._days)
         newest_first = held.order_by(column.time.desc(), column.id.desc())
         for spent in (newest_first.offset(self._keep), held.where(aged)):
-            while found := [row.id for row in self._rows(spent.limit(_CHUNK))]:
+            while found := [row.id for row in self._reading.rows(spent.limit(_CHUNK))]:
                 self._write(update(samples).where(column.id.in_(found)).values(inputs=None))
         if self._retention_days:
             old = select(column.id).where(column.time < moment - timedelta(days=self._retention_days)).limit(_CHUNK)
-            while found := [row.id for row in self._rows(old)]:
+            while found := [row.id for row in self._reading.rows(old)]:
                 self._write(delete(samples).where(column.id.in_(found)))
 
     def _write(self, statement: Any) -> None:

@@ -12,11 +12,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Self
 
-from sqlalchemy import ColumnElement, Row, func, select
+from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.engine import URL
-from sqlalchemy.exc import SQLAlchemyError
 
-from spamfilter.store.database import StoreError, open_database, reason, require_current, shown
+from spamfilter.store.reading import Reading
 from spamfilter.store.schema import hourly, labels, spreads
 from spamfilter.store.spans import Counted, Span, Spread, span_of, spans_of
 from spamfilter.store.tallies import PROBABILITY, PROBABILITY_BINS, TOOK, day_of, duration_in, hour_of
@@ -39,9 +38,8 @@ class Statistics:
     """Reads the tallies. Use it as a context manager, or `close` it; any thread may ask. It raises StoreError only."""
 
     def __init__(self, url: URL) -> None:
-        self._url = url
-        self._engine = open_database(url, writer=False)
-        require_current(self._engine)
+        self._reading = Reading(url, "the statistics")
+        self._reading.open()
 
     def __enter__(self) -> Self:
         return self
@@ -51,7 +49,7 @@ class Statistics:
 
     def close(self) -> None:
         """Let go of the database."""
-        self._engine.dispose()
+        self._reading.close()
 
     def hours(self, since: datetime, until: datetime | None = None) -> list[Span]:
         """One span an hour, oldest first, also of hours without mail; at most `until` where given, else the last."""
@@ -68,7 +66,7 @@ class Statistics:
         place, width = (day_of, timedelta(days=1)) if by_day else (hour_of, timedelta(hours=1))
         column, begins, end = hourly.c, place(since), place(until)
         summed = select(column.hour, column.label, func.sum(column.count)).where(*_between(column.hour, begins, end))
-        rows = self._rows(summed.group_by(column.hour, column.label).order_by(column.hour))
+        rows = self._reading.rows(summed.group_by(column.hour, column.label).order_by(column.hour))
         counted = [Counted(hour, "", "", label, "", "", False, False, count) for hour, label, count in map(tuple, rows)]
         return spans_of(counted, begins, end, width)
 
@@ -77,7 +75,7 @@ class Statistics:
         kinds = [column for column in hourly.c if column.name not in ("hour", "count")]
         wanted = _between(hourly.c.hour, hour_of(since), None if until is None else hour_of(until))
         summed = select(func.min(hourly.c.hour), *kinds, func.sum(hourly.c.count)).where(*wanted).group_by(*kinds)
-        return span_of(hour_of(since), map(Counted._make, self._rows(summed)))
+        return span_of(hour_of(since), map(Counted._make, self._reading.rows(summed)))
 
     def probabilities(self, since: datetime, until: datetime | None = None, *, model_id: str | None = None) -> Spread:
         """The probabilities that a model gave, or all models."""
@@ -95,7 +93,7 @@ class Statistics:
         wanted = [named, *_between(column.day, day_of(since), None if until is None else day_of(until))]
         counted = select(column.series, column.bin, func.sum(column.count)).where(*wanted)
         steps: dict[str, list[tuple[int, int]]] = {}
-        for row in self._rows(counted.group_by(column.series, column.bin).order_by(column.bin)):
+        for row in self._reading.rows(counted.group_by(column.series, column.bin).order_by(column.bin)):
             series, number, count = tuple(row)
             if count > 0:
                 steps.setdefault(series.removeprefix(TOOK), []).append((number, count))
@@ -106,11 +104,11 @@ class Statistics:
         """The models that have scored, the latest in service first."""
         column = hourly.c
         latest = select(column.model_id).where(column.model_id != "").group_by(column.model_id)
-        return [row[0] for row in self._rows(latest.order_by(func.max(column.hour).desc()))]
+        return [row[0] for row in self._reading.rows(latest.order_by(func.max(column.hour).desc()))]
 
     def channels(self) -> list[str]:
         """The ways in by which mail has come."""
-        return [row[0] for row in self._rows(select(hourly.c.channel).distinct().order_by(hourly.c.channel))]
+        return [row[0] for row in self._reading.rows(select(hourly.c.channel).distinct().order_by(hourly.c.channel))]
 
     def corrections(self, since: datetime, until: datetime | None = None) -> Corrections:
         """What people said since then and did not take back; for each content what stands, once."""
@@ -121,7 +119,7 @@ class Statistics:
         by_who: Counter[str] = Counter()
         by_how: Counter[str] = Counter()
         statement = select(column.label, column.who, column.how, func.count()).where(*wanted)
-        for row in self._rows(statement.group_by(column.label, column.who, column.how)):
+        for row in self._reading.rows(statement.group_by(column.label, column.who, column.how)):
             label, who, how, count = tuple(row)
             said[label] += count
             by_who[who] += count
@@ -130,7 +128,7 @@ class Statistics:
 
     def _counted(self, since: datetime, until: datetime | None) -> list[Counted]:
         wanted = _between(hourly.c.hour, since, until)
-        rows = self._rows(select(hourly).where(*wanted).order_by(hourly.c.hour))
+        rows = self._reading.rows(select(hourly).where(*wanted).order_by(hourly.c.hour))
         return list(map(Counted._make, rows))
 
     def _spread(
@@ -144,14 +142,7 @@ class Statistics:
         if model_id is not None:
             wanted.append(column.model_id == model_id)
         counted = select(column.bin, func.sum(column.count)).where(*wanted).group_by(column.bin)
-        return [(number, count) for number, count in map(tuple, self._rows(counted))]
-
-    def _rows(self, statement: Any) -> Sequence[Row[Any]]:
-        try:
-            with self._engine.connect() as connection:
-                return connection.execute(statement).all()
-        except SQLAlchemyError as error:
-            raise StoreError(f"{shown(self._url)}: the statistics cannot be read: {reason(error)}") from None
+        return [(number, count) for number, count in map(tuple, self._reading.rows(counted))]
 
 
 def _between(column: Any, since: datetime, until: datetime | None) -> list[ColumnElement[bool]]:

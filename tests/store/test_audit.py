@@ -60,5 +60,5 @@ def test_what_cannot_be_noted_is_said(audit: Audit, url: URL) -> None:
     engine.dispose()
     with pytest.raises(StoreError, match="the audit cannot be written: no such table"):
         audit.note("alice", "admin", "x", "y")
-    with pytest.raises(StoreError, match="the audit cannot be read"):
+    with pytest.raises(StoreError, match="the audit's rows cannot be read"):
         audit.page()

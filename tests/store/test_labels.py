@@ -397,8 +397,8 @@ def test_a_reader_does_not_write(labels: LabelStore, url: URL) -> None:
     labels.record(example(), SPAM, ALICE)
     with LabelReader(url) as reader:
         assert reader.label_of(example().content) is SPAM
-        assert reader._engine is not None
-        with pytest.raises(Exception, match="readonly"), reader._engine.begin() as connection:
+        assert reader._reading._engine is not None
+        with pytest.raises(Exception, match="readonly"), reader._reading._engine.begin() as connection:
             connection.execute(update(examples).values(label="ham"))
     with pytest.raises(StoreError, match="are closed"):
         reader.label_of("x")
