@@ -20,6 +20,7 @@ from spamfilter.classifier.bundle import MANIFEST, Bundle, default_bundle, open_
 from tests.__main__ import ROOT
 from tests.e2e.daemon import ServedDaemon, serving
 from tests.e2e.sink import RecordingSink
+from tests.learners import remembered
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 
@@ -135,7 +136,7 @@ def test_what_people_taught_is_known_before_during_and_after_a_change(tmp_path: 
     with RecordingSink() as sink, serving(tmp_path / "house", {"smtp": {"next_hop": sink.address}}) as daemon:
         lesson = daemon.state_dir / "learn" / "spam" / "lesson.eml"
         lesson.write_bytes(_MAIL)
-        until(_memory(daemon, shipped).exists, "nothing is learned")
+        until(lambda: remembered(daemon.state_dir, shipped), "nothing is learned")  # the file is there from the start
         time.sleep(0.3)  # workers look for a new memory every 0.2 s
         model(daemon, "install", other.path, "--as", "other")
         with load(daemon) as clients:
@@ -148,7 +149,8 @@ def test_what_people_taught_is_known_before_during_and_after_a_change(tmp_path: 
             until(lambda: judges(sink)[-1] == shipped, "the old model never speaks again")
         assert [client.trouble for client in clients] == [None] * CLIENTS
         assert set(judges(sink)) == {shipped, other.model_id}
-        assert all(b"RECALLED_SPAM" in raw for raw in sink.received)
+        recalled = [b"RECALLED_SPAM" in raw for raw in sink.received]
+        assert all(recalled), [*zip(judges(sink), recalled, strict=True)]  # who forgot, and when
         assert _memory(daemon, shipped).exists() and _memory(daemon, other.model_id).exists()
         assert daemon.log().count("memory.prepared") == 2
 
