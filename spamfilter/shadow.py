@@ -20,7 +20,11 @@ from typing import Any, Protocol
 
 import structlog
 
+from spamfilter.bundles import Bundles
+from spamfilter.classifier.bundle import BundleError, open_bundle
+from spamfilter.config import Config
 from spamfilter.message import Message
+from spamfilter.operating_point import bundle_path, resolve_policy
 from spamfilter.verdict import Failure, Label, Score, Thresholds
 
 FOLDER = "shadow"
@@ -212,6 +216,19 @@ def choose(state_dir: Path, name: str | None) -> None:
     temporary.replace(path)
 
 
+def put(state_dir: Path, name: str | None) -> None:
+    """The same, where that model is installed and whole. Raises BundleError, OSError."""
+    if name is not None:
+        bundles = Bundles(state_dir)
+        if name not in bundles.names():
+            known = ", ".join(bundles.names()) or "none"
+            raise BundleError(
+                f"no model {name!r} is installed (there are: {known}); `spamfilter model install FOLDER` brings one"
+            )
+        open_bundle(bundles.path(name)).verify()
+    choose(state_dir, name)
+
+
 @dataclass(frozen=True, slots=True)
 class Differences:
     """What the candidate would change: messages by the current label and the candidate's. `failed`: it gave none."""
@@ -249,6 +266,17 @@ def differences(file: ShadowFile, current: Thresholds, candidate: Thresholds, *,
             moved.append((abs(pair.candidate - pair.current), pair))
     moved.sort(key=lambda one: -one[0])
     return Differences(compared, failed, changed, tuple(pair for _, pair in moved[:shown]))
+
+
+def found_until_now(config: Config, name: str) -> Differences:
+    """What the model in the shadow would have decided otherwise than the one that serves. Raises BundleError,
+    ConfigError."""
+    state_dir = config.state_dir.absolute()
+    current, candidate = (
+        resolve_policy(config.policy, open_bundle(path)).thresholds
+        for path in (bundle_path(config), Bundles(state_dir).path(name))
+    )
+    return differences(shadow_file(state_dir, name), current, candidate)
 
 
 def _said(outcome: Score | Failure) -> tuple[str | None, float | None]:

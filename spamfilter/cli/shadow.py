@@ -19,23 +19,16 @@ def shadow(sources: Sources, name: str | None, off: bool, as_json: bool) -> None
 
     Without NAME: what it would have decided otherwise until now.
     """
-    from spamfilter.bundles import Bundles
-    from spamfilter.classifier.bundle import BundleError, open_bundle
-    from spamfilter.operating_point import bundle_path, resolve_policy
-    from spamfilter.shadow import choose, chosen, differences, shadow_file
+    from spamfilter.classifier.bundle import BundleError
+    from spamfilter.shadow import chosen, found_until_now, put
 
     if off and name is not None:
         raise click.UsageError("NAME or --off, not both")
     config = sources.load()
-    state_dir, bundles = config.state_dir.absolute(), Bundles(config.state_dir.absolute())
+    state_dir = config.state_dir.absolute()
     if off or name is not None:
-        if name is not None:
-            if name not in bundles.names():
-                known = ", ".join(bundles.names()) or "none"
-                raise BundleError(f"no model {name!r} is installed (there are: {known})")
-            open_bundle(bundles.path(name)).verify()
         try:
-            choose(state_dir, name)
+            put(state_dir, name)
         except OSError as error:
             raise BundleError(f"{error.filename}: {error.strerror}; run it as the daemon's user") from None
         click.echo(
@@ -44,11 +37,7 @@ def shadow(sources: Sources, name: str | None, off: bool, as_json: bool) -> None
         return
     if (name := chosen(state_dir)) is None:
         raise click.UsageError("no model runs in the shadow; give the NAME of one")
-    current, candidate = (
-        resolve_policy(config.policy, open_bundle(path)).thresholds
-        for path in (bundle_path(config), bundles.path(name))
-    )
-    found = differences(shadow_file(state_dir, name), current, candidate)
+    found = found_until_now(config, name)
     if as_json:
         changed = [{"from": old, "to": new, "messages": count} for (old, new), count in found.changed.items()]
         largest = [pair.as_json() for pair in found.largest]

@@ -19,8 +19,8 @@ from spamfilter.console.operating_table import rows
 from spamfilter.console.page import audited, form, needs, page, problem, see_other, services, user
 from spamfilter.console.security.roles import Role
 from spamfilter.model_report import describe, everything, figures, gate_report, known, short
-from spamfilter.operating_point import bundle_path, resolve_policy
-from spamfilter.shadow import Differences, choose, chosen, differences, shadow_file
+from spamfilter.operating_point import bundle_path
+from spamfilter.shadow import Differences, chosen, found_until_now, put
 
 CARD = "MODEL_CARD.md"
 SAID = {
@@ -106,22 +106,11 @@ async def shadow(request: Request) -> Response:
     """Let a model score beside the one that serves, or end that where no name is given."""
     config, name = services(request).config, (await form(request)).get("name", "")
     try:
-        await aside(_put_in_shadow, config, name)
+        await aside(put, config.state_dir.absolute(), name or None)
     except (BundleError, OSError) as error:
         return problem(request, 409, str(error))
     await audited(request, "model.shadow" if name else "model.shadow_off", name)
     return see_other(f"/models?did=shadow&name={name}" if name else "/models?did=ended")
-
-
-def _put_in_shadow(config: Config, name: str) -> None:
-    """Raises BundleError, OSError."""
-    state_dir = config.state_dir.absolute()
-    if name:
-        bundles = Bundles(state_dir)
-        if name not in bundles.names():
-            raise BundleError(f"no model {name!r} is installed; `spamfilter model install FOLDER` brings one")
-        open_bundle(bundles.path(name)).verify()
-    choose(state_dir, name or None)
 
 
 def _overview(config: Config) -> dict[str, Any]:
@@ -143,7 +132,7 @@ def _overview(config: Config) -> dict[str, Any]:
         "pinned": "" if config.model.bundle == DEFAULT else config.model.bundle,
         "shadow": chosen(config.state_dir.absolute()),
         "share": config.model.shadow_share,
-        "changes": _shadowed(config, bundles),
+        "changes": _shadowed(config),
     }
 
 
@@ -155,19 +144,15 @@ def _moment(written: object) -> datetime | None:
         return None
 
 
-def _shadowed(config: Config, bundles: Bundles) -> Differences | str | None:
+def _shadowed(config: Config) -> Differences | str | None:
     """What the model in the shadow would have decided otherwise; a sentence where that cannot be said."""
     name = chosen(config.state_dir.absolute())
     if name is None:
         return None
     try:
-        current, candidate = (
-            resolve_policy(config.policy, open_bundle(path)).thresholds
-            for path in (bundle_path(config), bundles.path(name))
-        )
+        return found_until_now(config, name)
     except (BundleError, ConfigError) as error:
         return str(error)
-    return differences(shadow_file(config.state_dir.absolute(), name), current, candidate)
 
 
 def _everything(config: Config, name: str) -> dict[str, Any]:
