@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from scipy.special import expit
 
 from spamfilter.classifier.cascade import logit
 from trainer import cascade
@@ -32,7 +33,7 @@ def operating_points(
         for number, name in enumerate(known.names):
             mine = known.origin == number
             origins.append((name, known.standing[mine], known.spam[mine], known.mail[mine]))
-    table = threshold_table([(_probability(logits(ensemble, s, m)), y) for _, s, y, m in origins]) if origins else []
+    table = threshold_table([(expit(logits(ensemble, s, m)), y) for _, s, y, m in origins]) if origins else []
     if not table:
         table = [{**row} for row in now]
     if unseen is not None:
@@ -109,7 +110,3 @@ def _kept(figures: Mapping[str, Mapping[str, float]]) -> bool:
     turned = sum(row["turned"] * row["messages"] for row in figures.values())
     alone = [row["turned"] for row in figures.values() if row["messages"] >= 1000]
     return max(turned / sum(row["messages"] for row in figures.values()), *alone, 0.0) <= cascade.MOST_TURNED
-
-
-def _probability(values: np.ndarray) -> np.ndarray:
-    return np.asarray(0.5 * (1 + np.tanh(values / 2)))

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.special import expit
 
 from trainer.inputs import Inputs
 
@@ -132,7 +133,7 @@ def believed(corrections: Corrections, now: np.ndarray, others: np.ndarray, *, s
     for _ in range(_TURNS):
         told = np.where(said, np.log((1 - errs[1]) / errs[0])[place], np.log(errs[1] / (1 - errs[0]))[place])
         models = np.clip(known @ scale, -sure, sure)
-        spam = _sigmoid(np.bincount(group, weights=models * share + told * voice))[group]
+        spam = expit(np.bincount(group, weights=models * share + told * voice))[group]
         for label, is_so in enumerate((1 - spam, spam)):
             errs[label] = _shares_wrong(is_so * voice, is_so * voice * (said != label), place)
         scale = _scaled(known, spam, share, scale)
@@ -153,13 +154,9 @@ def _scaled(known: np.ndarray, spam: np.ndarray, weights: np.ndarray, scale: np.
     """Two Newton steps (3,) of the logistic fit that turns logits into what is likely spam; a step is at most 1."""
     pull = np.array([_PULL, _PULL, 1.0])
     for _ in range(2):
-        found = _sigmoid(known @ scale)
+        found = expit(known @ scale)
         slope = known.T @ (weights * (found - spam)) + pull * (scale - _AT_FIRST)
         bend = (known.T * (weights * np.maximum(found * (1 - found), 1e-4))) @ known + np.diag(pull)
         step = np.linalg.solve(bend, slope)
         scale = scale - step / max(1.0, float(np.abs(step).max()))
     return scale
-
-
-def _sigmoid(values: np.ndarray) -> np.ndarray:
-    return np.asarray(0.5 * (1 + np.tanh(values / 2)))

@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 
 from trainer.commands.options import data_option, run_option, set_option, values
-from trainer.experiments.sources import SOURCES
+from trainer.experiments.sources import SOURCES, source_option
 
 FOLDER = Path("experiments") / "feedback"
 COUNTS = (10, 50, 200, 1000)
@@ -329,7 +329,7 @@ def measured(
 @data_option
 @run_option
 @set_option
-@click.option("--source", "names", multiple=True, type=click.Choice(SOURCES), help="Only these (repeatable).")
+@source_option
 @click.option("--seeds", default=5, show_default=True, help="Draws of the corrections.")
 @click.option("--count", "counts", multiple=True, type=int, default=COUNTS, show_default=True, help="Corrections.")
 @click.option("--unlabelled", default=0, show_default=True, help="For one retraining more: mail that nobody labels.")

@@ -19,7 +19,7 @@ import numpy as np
 
 from trainer.commands.options import data_option, run_option, set_option, values
 from trainer.experiments.feedback import World, network_of, spread, worlds_of
-from trainer.experiments.sources import SOURCES
+from trainer.experiments.sources import SOURCES, source_option
 from trainer.recipes.retrain import NETWORKS
 
 FOLDER = Path("experiments") / "networks"
@@ -114,7 +114,7 @@ def measured(
 @data_option
 @run_option
 @set_option
-@click.option("--source", "names", multiple=True, type=click.Choice(SOURCES), help="Only these (repeatable).")
+@source_option
 @click.option(
     "--network",
     "networks",

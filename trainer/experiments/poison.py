@@ -19,7 +19,7 @@ import numpy as np
 
 from trainer.commands.options import data_option, run_option, set_option, values
 from trainer.experiments.feedback import World, worlds_of
-from trainer.experiments.sources import SOURCES
+from trainer.experiments.sources import SOURCES, source_option
 
 FOLDER = Path("experiments") / "poison"
 COLUMNS = ("blocked_ham_percent", "spam_caught_percent", "recall_at_0.5")
@@ -186,7 +186,7 @@ def measured(world: World, seeds: Sequence[int], settings: Any) -> Any:
 @data_option
 @run_option
 @set_option
-@click.option("--source", "names", multiple=True, type=click.Choice(SOURCES), help="Only these (repeatable).")
+@source_option
 @click.option("--seeds", default=5, show_default=True, help="Draws of corrections and of wrong labels.")
 @click.option(
     "--first-seed", default=0, show_default=True, help="The first draw's seed; others show what was not seen."

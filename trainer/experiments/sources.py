@@ -21,6 +21,9 @@ import pandas as pd
 from trainer.commands.options import data_option, run_option, set_option, values
 
 SOURCES = ("spamassassin", "csdmc2010", "enron", "sms")
+source_option = click.option(
+    "--source", "names", multiple=True, type=click.Choice(SOURCES), help="Only these (repeatable)."
+)
 FOLDER = Path("experiments") / "sources"
 _COLUMNS = ("ham", "spam", "roc_auc", "one_minus_roca_percent", "recall_at_0.1", "recall_at_0.5")
 
@@ -38,11 +41,11 @@ class LeftOut:
 @data_option
 @run_option
 @set_option
-@click.option("--source", "sources", multiple=True, type=click.Choice(SOURCES), help="Only these (repeatable).")
+@source_option
 @click.option("--most", default=8000, show_default=True, help="Judge at most so many messages of a source, drawn.")
 @click.option("--rivals/--no-rivals", default=True, help="Fit the baselines, too.")
 def command(
-    data_dir: Path | None, run: Path, overrides: tuple[str, ...], sources: tuple[str, ...], most: int, rivals: bool
+    data_dir: Path | None, run: Path, overrides: tuple[str, ...], names: tuple[str, ...], most: int, rivals: bool
 ) -> None:
     """Leave each source out of training and judge on it, beside every baseline."""
     from rich.console import Console
@@ -58,7 +61,7 @@ def command(
     evidence = Evidence.of(table, load_base(run / "pretrain").tokenizer)
     stamp = fingerprint_of(table)
     found: dict[str, LeftOut] = {}
-    for source in sources or SOURCES:
+    for source in names or SOURCES:
         settings = load_recipe(Finetune, "finetune", {**values(overrides), "leave_out": (source,)})
         found[source] = judged(evidence, run, source, settings, stamp=stamp, most=most, data=find(data_dir))
         if rivals:
