@@ -309,22 +309,20 @@ def _ways_to_learn(config: Config, learn: Learn) -> Iterator[tuple[str, Part]]:
 def _console(config: Config, scanner: Scanner, engine: EnginePool, teacher: Teacher) -> Console:
     """The pages, and what stands behind them."""
     from spamfilter.console import Console
-    from spamfilter.console.book import Book
     from spamfilter.console.services import Security, Services
+    from spamfilter.store.audit import Audit
 
     database = store_url(config.store.url, config.state_dir.absolute())
     return Console(
         Services(
             config=config,
-            settings=config.console,
             scanner=scanner,
             engine=engine,
-            policy_of=scanner.policy_of,
             database=database,
-            audit=Book(database),
+            audit=Audit(database),
             learn=teacher.learn,
             undo=teacher.undo,
-            security=Security.of(config, config.console),
+            security=Security.of(config),
         )
     )
 

@@ -8,10 +8,14 @@ from __future__ import annotations
 import json
 import os
 import re
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:  # the command line loads no database before it needs one
+    from spamfilter.store.statistics import Corrections, Statistics
 
 FOLDER, OUTCOME = "retrain", "outcome.json"
 _NAME = re.compile(r"\d{8}T\d{6}(-\d+)?")
@@ -68,6 +72,24 @@ def outcomes(state_dir: Path) -> list[Outcome]:
     """How those ended that did end, the newest first."""
     found = (outcome_in(folder) for folder in reversed(folders(state_dir)))
     return [outcome for outcome in found if outcome is not None]
+
+
+def said_since(statistics: Statistics, last: Outcome | None) -> Corrections:
+    """What people said that the last retraining did not see; all of it where there was none. Raises StoreError."""
+    seen = None if last is None else last.until
+    after = datetime.fromtimestamp(0, UTC) if seen is None else seen + timedelta(microseconds=1)
+    return statistics.corrections(after)
+
+
+def told_in(lines: Iterable[str | bytes]) -> Iterator[Mapping[str, Any]]:
+    """What a trainer told: the JSON objects among the lines that it wrote."""
+    for line in lines:
+        try:
+            told = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(told, dict):
+            yield told
 
 
 def _order(name: str) -> tuple[str, int]:

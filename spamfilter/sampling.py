@@ -34,12 +34,6 @@ log = structlog.get_logger(__name__)
 class Engine(Protocol):
     """What scores mail, and reads samples while it is idle: `engine.pool.EnginePool`."""
 
-    async def start(self) -> None:
-        """Begin; raises where it cannot."""
-
-    async def stop(self, grace_s: float) -> None:
-        """End."""
-
     async def score(self, message: Message) -> Score | Failure:
         """A score or a failure within the deadline."""
 

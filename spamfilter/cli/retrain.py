@@ -24,7 +24,7 @@ import click
 
 from spamfilter.cli.options import Sources, with_config
 from spamfilter.cli.retrain_runs import CANDIDATE, BusyError, RetrainError, Runs
-from spamfilter.retrainings import Outcome
+from spamfilter.retrainings import Outcome, said_since, told_in
 
 if TYPE_CHECKING:
     from spamfilter.config import Config, RetrainSettings
@@ -122,7 +122,7 @@ def _retrain(
 ) -> int:  # fmt: skip
     settings, last = config.retrain, runs.last()
     runs.sweep()
-    found = new_labels(config, None if last is None else last.until)
+    found = new_labels(config, last)
     if schedule and (found.total < settings.least_new or not_yet(last, settings)):
         return 0
     if not now and found.total < settings.least_new:
@@ -148,19 +148,17 @@ def _retrain(
     return 0 if outcome.passed else REFUSED
 
 
-def new_labels(config: Config, since: datetime | None) -> NewLabels:
-    """The labels that stand and were given after `since`. Raises StoreError."""
+def new_labels(config: Config, last: Outcome | None) -> NewLabels:
+    """The labels that stand and that the last training did not see. Raises StoreError."""
     from spamfilter.store.database import store_url
-    from spamfilter.store.label_reader import LabelReader
-    from spamfilter.verdict import Label
+    from spamfilter.store.statistics import Statistics
 
     url = store_url(config.store.url, config.state_dir)
     if url.get_backend_name() == "sqlite" and not Path(str(url.database)).exists():
         return NewLabels(0, 0)
-    with LabelReader(url) as labels:
-        standing = {one.content: one for one in labels.corrections()}
-    fresh = [one.label for one in standing.values() if since is None or one.time > since]
-    return NewLabels(fresh.count(Label.HAM), fresh.count(Label.SPAM))
+    with Statistics(url) as statistics:
+        found = said_since(statistics, last)
+    return NewLabels(found.ham, found.spam)
 
 
 def not_yet(last: Outcome | None, settings: RetrainSettings) -> bool:
@@ -212,7 +210,7 @@ def train(config: Config, folder: Path, lock: int, tell: Tell, learning: Learnin
         ) as trainer:  # fmt: skip
             try:
                 assert trainer.stdout is not None
-                for told in _lines(trainer.stdout):
+                for told in told_in(trainer.stdout):
                     if "result" in told:
                         result = told
                     else:
@@ -275,17 +273,6 @@ def _confined(memory_mib: int, parent: int) -> Callable[[], None]:
                 os._exit(1)
 
     return confine
-
-
-def _lines(stream: IO[bytes]) -> Iterator[Mapping[str, Any]]:
-    """The JSON objects among a stream's lines."""
-    for line in stream:
-        try:
-            told = json.loads(line)
-        except ValueError:
-            continue
-        if isinstance(told, dict):
-            yield told
 
 
 def _why(errors: IO[bytes], code: int) -> str:

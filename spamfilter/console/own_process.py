@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping
-from pathlib import Path
 
 import yaml
 
 from spamfilter.config import ENV_PREFIX, Config
+from spamfilter.console.security.private_file import write_private
 
 FOLDER = "console"
 WRITTEN = "effective.yaml"
@@ -20,14 +20,6 @@ def own_command(config: Config, *words: str) -> tuple[list[str], Mapping[str, st
     folder = config.state_dir.absolute() / FOLDER
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     settings = config.model_copy(update={"state_dir": config.state_dir.absolute()})
-    _write(folder / WRITTEN, yaml.safe_dump(settings.model_dump(mode="json")))
+    write_private(folder / WRITTEN, yaml.safe_dump(settings.model_dump(mode="json")))  # it may hold a URL's password
     environ = {name: value for name, value in os.environ.items() if not name.startswith(ENV_PREFIX)}
     return [sys.executable, "-m", "spamfilter", *words, "--config", str(folder / WRITTEN)], environ
-
-
-def _write(path: Path, text: str) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.new")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)  # a URL's password
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.write(text)
-    temporary.replace(path)

@@ -21,7 +21,7 @@ from spamfilter.console.charts import Series, bars
 from spamfilter.drift import EDGES
 from spamfilter.engine.pool import EngineStats
 from spamfilter.operating_point import bundle_path
-from spamfilter.retrainings import Outcome, outcomes
+from spamfilter.retrainings import outcomes, said_since
 from spamfilter.store.spans import Span
 from spamfilter.store.statistics import Corrections, Statistics
 from spamfilter.verdict import Label
@@ -102,7 +102,7 @@ class Pulse:
             total = statistics.total(spans[0].begins, until)
             scores = statistics.probabilities(since).between([0.0, *EDGES, 1.0])
             took, corrections = statistics.latencies(since), statistics.corrections(since)
-            new = new_corrections(statistics, ended)
+            new = said_since(statistics, ended[0] if ended else None)
         bundles = Bundles(self._config.state_dir.absolute())
         path, history = bundle_path(self._config), bundles.history()
         engine = self._engine.stats if isinstance(self._engine, Counting) else None
@@ -120,13 +120,6 @@ class Pulse:
             last_retraining=ended[0].sentence if ended else "",
             engine=engine,
         )
-
-
-def new_corrections(statistics: Statistics, ended: Sequence[Outcome]) -> Corrections:
-    """What people said since the last retraining of those that ended, newest first. Raises StoreError."""
-    last = ended[0].until if ended else None
-    after = datetime.fromtimestamp(0, UTC) if last is None else last + timedelta(microseconds=1)  # it saw that one
-    return statistics.corrections(after)
 
 
 def _named(bundle: Path) -> str:

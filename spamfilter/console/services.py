@@ -10,18 +10,16 @@ from typing import Protocol, TypeVar
 from sqlalchemy.engine import URL
 
 from spamfilter.classifier.explanation import Explanation
-from spamfilter.config import MIB, Config
+from spamfilter.config import MIB, Config, ConsoleSettings
 from spamfilter.console.aside import aside
 from spamfilter.console.security.accounts import Accounts
 from spamfilter.console.security.link import SignInLink
 from spamfilter.console.security.login import LoginLimit
 from spamfilter.console.security.sessions import Sessions
 from spamfilter.console.security.tokens import Tokens
-from spamfilter.console.settings import ConsoleSettings
 from spamfilter.correction import Provenance
 from spamfilter.learning import Learned
 from spamfilter.message import Message
-from spamfilter.policy import Policy
 from spamfilter.scanner import Scanner
 from spamfilter.store.history import History
 from spamfilter.verdict import Failure, Label, Score
@@ -48,7 +46,7 @@ class Engine(Protocol):
 
 
 class Audit(Protocol):
-    """The list of what people did here: `book.Book`. Called beside the event loop; both may block."""
+    """The list of what people did here: `store.audit.Audit`. Called beside the event loop; both may block."""
 
     def note(self, who: str, role: str, action: str, subject: str, detail: str | None, address: str | None) -> None: ...
 
@@ -67,10 +65,10 @@ class Security:
     hashing: asyncio.Semaphore
 
     @classmethod
-    def of(cls, config: Config, settings: ConsoleSettings) -> Security:
+    def of(cls, config: Config) -> Security:
         """The accounts and tokens in `state_dir`, and nobody signed in."""
         folder = config.path(FOLDER)
-        sessions = Sessions(settings.session_idle_s, settings.session_s)
+        sessions = Sessions(config.console.session_idle_s, config.console.session_s)
         return cls(
             Accounts(folder),
             Tokens(folder),
@@ -85,22 +83,24 @@ class Security:
 class Services:
     """What stands behind the pages. `learn` and `undo` are None where nothing can be taught.
 
-    `policy_of` gives the policy by which the scores of a model are read. `database` is the store's address, for
-    readers of their own kind; `read` is the short way to the decision log. `stopping` is set when the daemon stops:
-    whatever streams has to end then.
+    `database` is the store's address, for readers of their own kind; `read` is the short way to the decision log.
+    `stopping` is set when the daemon stops: whatever streams has to end then.
     """
 
     config: Config
-    settings: ConsoleSettings
     scanner: Scanner
     engine: Engine
-    policy_of: Callable[[str], Policy]
     database: URL
     audit: Audit
     learn: Learn | None
     security: Security
     undo: Undo | None = None
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @property
+    def settings(self) -> ConsoleSettings:
+        """The configuration's section `console`."""
+        return self.config.console
 
     @property
     def most_bytes(self) -> int:

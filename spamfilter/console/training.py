@@ -22,6 +22,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from spamfilter.console.security.private_file import write_private
+
 FOLDER = "console/training"
 LOCK, JOB, LOG = "lock", "job.json", "job.log"
 NICENESS = 10
@@ -164,9 +166,7 @@ class Training:
         plain = asdict(job)
         plain["started"] = job.started.isoformat()
         plain["ended"] = None if job.ended is None else job.ended.isoformat()
-        temporary = self.folder / f".{JOB}.new"
-        temporary.write_text(json.dumps(plain), "utf-8")
-        temporary.replace(self.folder / JOB)
+        write_private(self.folder / JOB, json.dumps(plain))
         return job
 
     def _read(self) -> Job | None:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from markupsafe import Markup
 
 from spamfilter.console.charts import Line, lines
+from spamfilter.retrainings import told_in
 
 METRICS, SETTINGS = "metrics.jsonl", "settings.json"
 _MOST_POINTS = 400
@@ -77,7 +77,7 @@ def metrics(folder: Path) -> list[Values]:
     """The lines of a run's metrics, numbers only; what is torn or no metric is left out."""
     return [
         {key: float(value) for key, value in told.items() if isinstance(value, int | float)}
-        for told in json_lines(_text(folder / METRICS))
+        for told in told_in(_text(folder / METRICS).splitlines())
         if "step" in told
     ]
 
@@ -115,7 +115,7 @@ def progress_of_run(folder: Path, found: Sequence[Values]) -> Progress | None:
 
 def progress_of_log(log: str) -> Progress | None:
     """How far a retraining is, by the last line that it told."""
-    told = next((one for one in reversed([*json_lines(log)]) if "step" in one), None)
+    told = next((one for one in reversed([*told_in(log.splitlines())]) if "step" in one), None)
     if told is None:
         return None
     try:
@@ -128,7 +128,9 @@ def progress_of_log(log: str) -> Progress | None:
 
 def outcome_in(log: str) -> Ended | None:
     """What a retraining says at its end; None where it says nothing."""
-    told = next((one["outcome"] for one in reversed([*json_lines(log)]) if isinstance(one.get("outcome"), dict)), None)
+    told = next(
+        (one["outcome"] for one in reversed([*told_in(log.splitlines())]) if isinstance(one.get("outcome"), dict)), None
+    )
     if told is None:
         return None
     return Ended(str(told.get("sentence", "")), told.get("passed") is True, str(told.get("installed") or ""))
@@ -138,18 +140,6 @@ def complaint_in(log: str) -> str:
     """The last error that a command told its user, or ""."""
     told = [line for line in log.splitlines() if line.lower().startswith("error: ")]
     return told[-1][len("error: ") :] if told else ""
-
-
-def json_lines(text: str) -> Iterator[Mapping[str, Any]]:
-    """The JSON objects among the lines of a text."""
-    for line in text.splitlines():
-        if line.startswith("{"):
-            try:
-                told = json.loads(line)
-            except ValueError:
-                continue
-            if isinstance(told, dict):
-                yield told
 
 
 def _points(found: Sequence[Values], key: str) -> list[tuple[float, float]]:

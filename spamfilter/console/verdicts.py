@@ -28,10 +28,10 @@ async def tried(services: Services, message: Message) -> Decision:
     """The decision that the message would get, without a line in the log: trying is no traffic."""
     if len(message.raw) > services.most_bytes:
         failure = Failure(FailureKind.TOO_LARGE, f"{len(message.raw)} bytes, limit {services.most_bytes}")
-        return decide(message.id, failure, services.policy_of(""))
+        return decide(message.id, failure, services.scanner.policy_of(""))
     outcome = await services.engine.score(message)
     model_id = "" if isinstance(outcome, Failure) else outcome.model_id
-    return decide(message.id, outcome, services.policy_of(model_id))
+    return decide(message.id, outcome, services.scanner.policy_of(model_id))
 
 
 def decision_as_json(services: Services, message: Message, decision: Decision, *, logged: bool) -> dict[str, Any]:

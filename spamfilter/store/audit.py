@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -36,14 +37,14 @@ class Deed:
 
 
 class Audit:
-    """Writes and reads the list; any thread may call. Use as a context manager, or call `close`."""
+    """Writes and reads the list, opened when it is first used: whoever serves makes its tables, perhaps later than
+    this. Any thread may call. Use as a context manager, or call `close`; what comes then opens it again."""
 
     def __init__(self, url: URL) -> None:
-        """Raises StoreError: the tables are made by whoever serves."""
         self._url = url
         self._reading = Reading(url, "the audit's rows")
         self._writing: Engine | None = None
-        self._reading.open()
+        self._turn = threading.Lock()
 
     def __enter__(self) -> Self:
         return self
@@ -53,9 +54,11 @@ class Audit:
 
     def close(self) -> None:
         """Let go of the database."""
-        self._reading.close()
-        if self._writing is not None:
-            self._writing.dispose()
+        with self._turn:
+            self._reading.close()
+            if self._writing is not None:
+                self._writing.dispose()
+                self._writing = None
 
     def note(
         self, who: str, role: str, action: str, subject: str, detail: str | None = None, address: str | None = None
@@ -70,10 +73,9 @@ class Audit:
             "detail": None if detail is None else bounded(detail),
             "address": None if address is None else bounded(address),
         }
-        if self._writing is None:
-            self._writing = open_database(self._url, writer=True)
+        writing = self._opened()
         try:
-            with self._writing.begin() as connection:
+            with writing.begin() as connection:
                 connection.execute(insert(audit), row)
         except SQLAlchemyError as error:
             raise StoreError(f"{shown(self._url)}: the audit cannot be written: {reason(error)}") from None
@@ -95,4 +97,13 @@ class Audit:
         if before is not None:
             wanted.append(column.id < before)
         statement = select(audit).where(*wanted).order_by(column.id.desc()).limit(limit)
+        self._opened()
         return [Deed(*tuple(row)) for row in self._reading.rows(statement)]
+
+    def _opened(self) -> Engine:
+        """What writes, which connects when it does; the tables are there. Raises StoreError."""
+        with self._turn:
+            if self._writing is None:
+                self._reading.open()
+                self._writing = open_database(self._url, writer=True)
+            return self._writing

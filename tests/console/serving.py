@@ -49,6 +49,12 @@ class Settings:
     data: str = ""
     proxy: Proxy = field(default_factory=Proxy)
 
+    def over(self, section: config.ConsoleSettings) -> config.ConsoleSettings:
+        """The section with these values, unchecked: some tests set what no file may."""
+        own = {**vars(self), "hosts": tuple(self.hosts)}
+        proxy = {**vars(self.proxy), "trusted_peers": tuple(self.proxy.trusted_peers), "role": str(self.proxy.role)}
+        return section.model_copy(update={**own, "proxy": section.proxy.model_copy(update=proxy)})
+
 
 class Served:
     """A running console. `store` is its decision log, `audit` its book, `engine` what it asks."""
@@ -62,7 +68,8 @@ class Served:
         undo: Undo | None,
         **options: Any,
     ) -> None:
-        self.config = config.load(environ={}, state_dir=str(state_dir), **options)
+        loaded = config.load(environ={}, state_dir=str(state_dir), **options)
+        self.config = loaded.model_copy(update={"console": settings.over(loaded.console)})
         self.engine = engine
         self.audit = FakeAudit()
         url = store_url(self.config.store.url, state_dir)
@@ -72,15 +79,13 @@ class Served:
         self.scanner = Scanner(engine, self.policy, self.store, max_message_bytes=limit)
         self.services = Services(
             config=self.config,
-            settings=settings,
             scanner=self.scanner,
             engine=engine,
-            policy_of=lambda model_id: self.policy,
             database=url,
             audit=self.audit,
             learn=learn,
             undo=undo,
-            security=Security.of(self.config, settings),
+            security=Security.of(self.config),
         )
         self.console = Console(self.services)
         self._clients = AsyncExitStack()

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from sqlalchemy.engine import URL
 
 from spamfilter.store.audit import Audit
-from spamfilter.store.database import StoreError, migrate, open_database
+from spamfilter.store.database import StoreError, migrate, open_database, store_url
+from spamfilter.store.decisions import DecisionStore
 
 
 @pytest.fixture
@@ -62,3 +64,22 @@ def test_what_cannot_be_noted_is_said(audit: Audit, url: URL) -> None:
         audit.note("alice", "admin", "x", "y")
     with pytest.raises(StoreError, match="the audit's rows cannot be read"):
         audit.page()
+
+
+def test_it_may_be_made_before_the_tables_are(tmp_path: Path) -> None:
+    url = store_url("", tmp_path)
+    audit = Audit(url)
+    with pytest.raises(StoreError):
+        audit.note("ann", "admin", "model.activate", "m1", None, "192.0.2.1")
+    store = DecisionStore(url, retention_days=0)
+    store.open()
+    audit.note("ann", "admin", "model.activate", "m1", None, "192.0.2.1")
+    audit.close()
+    audit.note("bob", "viewer", "sign-in", "bob", "link", None)
+    audit.close()
+    with Audit(url) as again:
+        assert [(deed.who, deed.action, deed.address) for deed in again.page()] == [
+            ("bob", "sign-in", None),
+            ("ann", "model.activate", "192.0.2.1"),
+        ]
+    store.close()

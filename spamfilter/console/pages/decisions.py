@@ -19,7 +19,6 @@ from spamfilter.console.page import needs, page, problem, services
 from spamfilter.console.pages.try_page import reasons_shown
 from spamfilter.console.security.roles import Role
 from spamfilter.console.services import Services
-from spamfilter.message import Message
 from spamfilter.store.at_hand import AtHand, Places
 from spamfilter.store.history import History, LoggedDecision
 from spamfilter.store.label_reader import LabelReader
@@ -79,8 +78,7 @@ async def _asked_for(request: Request) -> tuple[LoggedDecision, AtHand | None]:
 
 
 async def _why(request: Request, one: LoggedDecision, found: AtHand) -> dict[str, Any]:
-    message = Message(found.raw, one.channel, kind=found.kind, id=one.id)
-    return reasons_shown(request, await services(request).engine.explain(message))
+    return reasons_shown(request, await services(request).engine.explain(found.message(one)))
 
 
 @needs(Role.VIEWER)

@@ -16,7 +16,6 @@ from spamfilter.console.page import audited, form, needs, problem, see_other, se
 from spamfilter.console.security.roles import Role
 from spamfilter.correction import Provenance
 from spamfilter.learning import Learned
-from spamfilter.message import Message
 from spamfilter.store.at_hand import Places
 from spamfilter.store.database import StoreError
 from spamfilter.store.history import History, LoggedDecision
@@ -99,9 +98,8 @@ async def _learn(request: Request, one: LoggedDecision, label: Label) -> Learned
     found = await aside(lambda: Places.of(behind.config).find(one))
     if found is None:
         raise NotMarkedError(NOT_KEPT)
-    message = Message(found.raw, one.channel, kind=found.kind, id=one.id)
     try:
-        learned = await behind.learn(message, label, Provenance(user(request).name, _CHANNEL, _CHANNEL))
+        learned = await behind.learn(found.message(one), label, Provenance(user(request).name, _CHANNEL, _CHANNEL))
     except StoreError as error:
         raise NotMarkedError(str(error)) from None
     if isinstance(learned, Failure):

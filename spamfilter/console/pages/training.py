@@ -16,7 +16,6 @@ from spamfilter.classifier.bundle import BundleError
 from spamfilter.config import Config
 from spamfilter.console.aside import aside
 from spamfilter.console.page import audited, form, needs, page, problem, see_other, services, user, wants_json
-from spamfilter.console.pulse import new_corrections
 from spamfilter.console.sampling import MOST_PROMPT, MOST_TOKENS, command_for, written
 from spamfilter.console.security.roles import Role
 from spamfilter.console.services import Services
@@ -32,7 +31,7 @@ from spamfilter.console.training_runs import (
     run_folders,
 )
 from spamfilter.console.training_steps import STRATEGIES, Step, Workflow, retrain
-from spamfilter.retrainings import outcomes
+from spamfilter.retrainings import outcomes, said_since
 from spamfilter.store.statistics import Statistics
 
 _OUTCOMES_SHOWN = 8
@@ -181,7 +180,7 @@ def _around(behind: Services, workflow: Workflow) -> dict[str, Any]:
     config = behind.config
     ended = outcomes(config.state_dir.absolute())
     with Statistics(behind.database) as statistics:
-        new = new_corrections(statistics, ended)
+        new = said_since(statistics, ended[0] if ended else None)
     return {
         "new": new,
         "worth_from": config.retrain.least_new,

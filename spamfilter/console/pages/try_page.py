@@ -119,7 +119,7 @@ def reasons_shown(request: Request, explained: Explanation | Failure) -> dict[st
     """What the template of reasons wants of an explanation, or of why there is none."""
     if isinstance(explained, Failure):
         return {"explained": None, "unexplained": explained}
-    thresholds = services(request).policy_of(explained.score.model_id).thresholds
+    thresholds = services(request).scanner.policy_of(explained.score.model_id).thresholds
     without = [
         (one, judge(replace(explained.score, probability=one.probability), thresholds).label)
         for one in explained.counterfactuals

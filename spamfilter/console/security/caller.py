@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from starlette.datastructures import Headers
 from starlette.types import Scope
 
-from spamfilter.console.settings import ProxySettings
+from spamfilter.config import ConsoleProxySettings
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 _MOST_NAME = 64
@@ -31,7 +31,7 @@ class Caller:
     direct: bool
 
 
-def caller(scope: Scope, proxy: ProxySettings) -> Caller:
+def caller(scope: Scope, proxy: ConsoleProxySettings) -> Caller:
     """The caller of an ASGI scope."""
     headers = Headers(scope=scope)
     address = str((scope.get("client") or ("",))[0])
@@ -50,7 +50,7 @@ def caller(scope: Scope, proxy: ProxySettings) -> Caller:
     return Caller(address, secure, name if usable else None, direct)
 
 
-def trusted(address: str, proxy: ProxySettings) -> bool:
+def trusted(address: str, proxy: ConsoleProxySettings) -> bool:
     """True where a proxy is configured and `address` is one of its peers."""
     parsed = _parsed(address)
     return bool(proxy.header) and parsed is not None and any(parsed in network for network in proxy.trusted_peers)
